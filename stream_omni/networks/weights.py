@@ -1,0 +1,56 @@
+"""Where a network's parameters come from.
+
+A network names its parameters as its graph needs them (query, key and value in one matrix, weight norm folded); a
+checkpoint names them as training did. A :class:`Weight` is the way from one to the other for one parameter, so that
+tensors can be read one at a time, and two graphs that need the same one can share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class TensorSource(Protocol):
+    """Lazily read named tensors (a safetensors directory, a mapped ``.pt`` file); always float32."""
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    def get(self, name: str) -> Tensor: ...
+
+
+def as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@dataclass(frozen=True)
+class Weight:
+    """``combine(*[source tensors])`` is the parameter. Equal weights hold equal bytes; ``combine`` is a plain module-level
+    function or a ``functools.partial`` of one with hashable arguments, so that equality is known without reading."""
+
+    sources: tuple[str, ...]
+    combine: Callable[..., Tensor] = as_it_is
+
+    def read(self, tensors: TensorSource) -> Tensor:
+        return self.combine(*(tensors.get(name) for name in self.sources)).contiguous()
+
+
+class Network(nn.Module):
+    """A graph's network. ``weights()`` maps every parameter's name to its origin."""
+
+    def weights(self) -> dict[str, Weight]:
+        raise NotImplementedError(f"{type(self).__name__} names no weights")
+
+
+def load_weights(network: Network, tensors: TensorSource) -> None:
+    """Fill a network that was built on the "meta" device, tensor by tensor."""
+    for name, weight in network.weights().items():
+        owner, _, leaf = name.rpartition(".")
+        setattr(network.get_submodule(owner), leaf, nn.Parameter(weight.read(tensors), requires_grad=False))
+    left = [n for n, p in (*network.named_parameters(), *network.named_buffers()) if p.device == torch.device("meta")]
+    if left:
+        raise ValueError(f"{type(network).__name__} has parameters of no known origin: {', '.join(left)}")
