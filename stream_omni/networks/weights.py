@@ -29,14 +29,29 @@ def as_it_is(tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Weight:
-    """``combine(*[source tensors])`` is the parameter. Equal weights hold equal bytes; ``combine`` is a plain module-level
-    function or a ``functools.partial`` of one with hashable arguments, so that equality is known without reading."""
+    """``combine(*[source tensors])`` is the parameter; ``shapes`` are what the sources must have in the checkpoint.
+
+    Equal weights hold equal bytes; ``combine`` is a plain module-level function or a ``functools.partial`` of one with
+    hashable arguments, so that equality is known without reading.
+    """
 
     sources: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
     combine: Callable[..., Tensor] = as_it_is
 
     def read(self, tensors: TensorSource) -> Tensor:
         return self.combine(*(tensors.get(name) for name in self.sources)).contiguous()
+
+
+def weight(source: str, *shape: int) -> Weight:
+    """A parameter that the checkpoint has just so."""
+    return Weight((source,), (shape,))
+
+
+def same_names(module: nn.Module, prefix: str = "", source_prefix: str = "") -> dict[str, Weight]:
+    """For a module whose parameters are named and shaped as in the checkpoint. ``prefix`` is the module's own path in
+    its network, ``source_prefix`` what stands before the names in the checkpoint (both with their final dot)."""
+    return {prefix + name: weight(source_prefix + name, *p.shape) for name, p in module.named_parameters()}
 
 
 class Network(nn.Module):
@@ -48,9 +63,9 @@ class Network(nn.Module):
 
 def load_weights(network: Network, tensors: TensorSource) -> None:
     """Fill a network that was built on the "meta" device, tensor by tensor."""
-    for name, weight in network.weights().items():
+    for name, origin in network.weights().items():
         owner, _, leaf = name.rpartition(".")
-        setattr(network.get_submodule(owner), leaf, nn.Parameter(weight.read(tensors), requires_grad=False))
+        setattr(network.get_submodule(owner), leaf, nn.Parameter(origin.read(tensors), requires_grad=False))
     left = [n for n, p in (*network.named_parameters(), *network.named_buffers()) if p.device == torch.device("meta")]
     if left:
         raise ValueError(f"{type(network).__name__} has parameters of no known origin: {', '.join(left)}")
