@@ -37,6 +37,10 @@ class Graph:
     def cache_names(self) -> list[str]:
         return [f"{kind}_{i}" for i in range(self.cache_layers) for kind in ("keys", "values")]
 
+    def updated_cache_names(self) -> list[str]:
+        """The caches as outputs of an exported graph, whose inputs and outputs may not share names."""
+        return [f"updated_{name}" for name in self.cache_names()]
+
 
 def graphs(info: ModelInfo) -> dict[str, Graph]:
     """All graphs of a checkpoint by name. Those of the vocoder are present when the checkpoint has one."""

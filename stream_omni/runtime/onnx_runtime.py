@@ -1,0 +1,89 @@
+"""Runs built graphs with ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from stream_omni.graphs import graphs
+from stream_omni.model_info import ModelInfo
+from stream_omni.runtime.session import Array
+
+
+class OnnxSession:
+    """One loaded graph; see :class:`stream_omni.runtime.session.Session`.
+
+    A cache's output is bound to the memory of its input, so that ScatterND writes only the new rows instead of copying
+    the whole cache. ONNX Runtime does this but does not promise it: tests/runtime/test_onnx_runtime.py holds it to it.
+    """
+
+    def __init__(self, path: Path, cache_names: Sequence[str] = (), threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        # waiting threads would spin on cores that other stages need
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._name = path.stem
+        self._caches = tuple(cache_names)
+        self._inputs = {i.name for i in self._session.get_inputs()} - set(self._caches)
+        outputs = [o.name for o in self._session.get_outputs()]
+        self._outputs = outputs[: len(outputs) - len(self._caches)]
+        self._updated_caches = outputs[len(self._outputs) :]
+
+    def run(self, inputs: Mapping[str, Array], caches: Sequence[Array] = ()) -> dict[str, Array]:
+        """Run once and return the outputs by name, without the caches, which are updated in place.
+
+        Raises ValueError where inputs or caches are not those of the graph, or a cache could not be updated in place.
+        """
+        if inputs.keys() != self._inputs:
+            raise ValueError(f"{self._name} takes {sorted(self._inputs)}, not {sorted(inputs)}")
+        if len(caches) != len(self._caches):
+            raise ValueError(f"{self._name} takes {len(self._caches)} caches, not {len(caches)}")
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        # every output is bound before the run: a single unbound one would bring back the copy of the caches
+        for name in self._outputs:
+            binding.bind_output(name, "cpu")
+        for name, updated, cache in zip(self._caches, self._updated_caches, caches, strict=True):
+            if cache.dtype != np.float32 or not cache.flags.c_contiguous:
+                raise ValueError(f"{self._name}: cache {name} must be float32 and C-contiguous to be updated in place")
+            value = ort.OrtValue.ortvalue_from_numpy(cache)
+            binding.bind_ortvalue_input(name, value)
+            binding.bind_ortvalue_output(updated, value)
+        self._session.run_with_iobinding(binding)
+        found = binding.get_outputs()[: len(self._outputs)]
+        return {name: value.numpy() for name, value in zip(self._outputs, found, strict=True)}
+
+
+class OnnxRuntime:
+    """What ``stream-omni build`` wrote to the directory ``artifacts``, ready to run; ``threads`` for each graph.
+
+    Raises FileNotFoundError, which names the command that mends it, where the directory or a graph is missing.
+    """
+
+    def __init__(self, artifacts: Path, threads: int = 1) -> None:
+        self._artifacts = artifacts
+        self._threads = threads
+        self._sessions: dict[str, OnnxSession] = {}
+        self.info = ModelInfo.load(self._existing("assets/model.json"))
+        self._graphs = graphs(self.info)
+
+    def session(self, graph: str) -> OnnxSession:
+        """The graph's session, loaded when first asked for: one of :mod:`stream_omni.graphs` or "speech_tokenizer",
+        which comes as ONNX with the checkpoint and keeps its own names."""
+        if graph not in self._sessions:
+            known = self._graphs.get(graph)
+            caches = known.cache_names() if known else []
+            self._sessions[graph] = OnnxSession(self._existing(f"graphs/{graph}.onnx"), caches, self._threads)
+        return self._sessions[graph]
+
+    def _existing(self, name: str) -> Path:
+        path = self._artifacts / name
+        if not path.is_file():
+            command = f"stream-omni build --checkpoint DIR --cosyvoice DIR --target cpu --out {self._artifacts}"
+            raise FileNotFoundError(f"{path} does not exist; build it with: {command}")
+        return path
