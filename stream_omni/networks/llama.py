@@ -1,0 +1,198 @@
+"""The Llama block, and stacks of it over a KV cache: bottom, LLM and top are all made of this.
+
+A stack runs T new positions of B sequences. Each layer writes their keys and values into its caches
+[B, kv_heads, S, head_size] at ``positions`` [B, T], in place, and attends to the cache entries up to each position. So
+one graph serves prefill chunks and single steps, for any capacity S. Sequences of unequal length share a batch by
+padding rows with a position that a later step writes again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stream_omni.model_info import LlamaSizes, Rope
+from stream_omni.networks.linear import Linear
+from stream_omni.networks.operators import constant, reshape, scatter
+from stream_omni.networks.weights import Weight, weight
+
+MASKED = -1e30  # added to a score: its softmax is exactly 0, and no row can become NaN
+
+
+class RmsNorm(nn.Module):
+    """In float32, as the reference does at any precision."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        # a Div by the Sqrt, not a product with rsqrt: the pattern that ONNX Runtime fuses
+        return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+def rope_frequencies(rope: Rope, head_size: int) -> Tensor:
+    """[head_size / 2] radians a position, with Llama 3.1's scaling of the slow ones."""
+    frequencies = 1.0 / rope.theta ** (torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size)
+    if rope.factor == 1.0:
+        return frequencies
+    turns = rope.original_positions * frequencies / (2 * math.pi)  # made within the original context
+    keep = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
+    keep = keep.clamp(0.0, 1.0)  # 1: a fast one, unchanged; 0: a slow one, divided by the factor
+    return keep * frequencies + (1 - keep) * frequencies / rope.factor
+
+
+class Rotation(NamedTuple):
+    """Cosines, and sines whose first half is negated, both [B, T, 1, head_size]."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def of(self, x: Tensor) -> Tensor:
+        """``x`` [B, T, heads, head_size], rotated."""
+        half = x.shape[-1] // 2
+        first, second = torch.split(x, [half, half], -1)
+        return x * self.cos + torch.cat([second, first], -1) * self.sin
+
+
+def rotation(positions: Tensor, frequencies: Tensor) -> Rotation:
+    angles = positions[:, :, None, None].to(torch.float32) * constant(frequencies, like=positions)
+    cos, sin = torch.cos(angles), torch.sin(angles)
+    return Rotation(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1))
+
+
+class Places(NamedTuple):
+    """What all layers of a stack share in one run."""
+
+    rotation: Rotation
+    write: Tensor  # [B, kv_heads, T, 3]: the cache entry of each new key
+    mask: Tensor  # [B, 1, 1, T, S]: 0 up to the position, very negative after it
+
+
+def places(positions: Tensor, capacity: int, frequencies: Tensor, kv_heads: int) -> Places:
+    sequences = torch.arange(positions.shape[0], device=positions.device)[:, None, None, None]
+    heads = torch.tensor([[0, head, 0] for head in range(kv_heads)], device="cpu")[None, :, None]
+    first, third = torch.tensor([1, 0, 0], device="cpu"), torch.tensor([0, 0, 1], device="cpu")
+    write = sequences * constant(first, like=positions) + constant(heads, like=positions)
+    write = write + positions[:, None, :, None] * constant(third, like=positions)
+    after = torch.arange(capacity, device=positions.device) > positions[:, None, None, :, None]
+    return Places(rotation(positions, frequencies), write, after.to(torch.float32) * MASKED)
+
+
+class SelfAttention(nn.Module):
+    """Grouped-query attention over the cache. 1/sqrt(head_size) is folded into the query's weights."""
+
+    def __init__(self, sizes: LlamaSizes) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_size = sizes.heads, sizes.kv_heads, sizes.head_size
+        self.outputs = [sizes.heads * sizes.head_size, *[sizes.kv_heads * sizes.head_size] * 2]
+        self.qkv = Linear(sizes.hidden, sum(self.outputs))
+        self.out = Linear(self.outputs[0], sizes.hidden)
+
+    def forward(self, x: Tensor, at: Places, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        heads, kv_heads, size = self.heads, self.kv_heads, self.head_size
+        qk, v = torch.split(self.qkv(x), [(heads + kv_heads) * size, kv_heads * size], -1)
+        qk = at.rotation.of(reshape(qk, 0, 0, heads + kv_heads, size))
+        q, k = torch.split(qk, [heads, kv_heads], 2)
+        keys = scatter(keys, at.write, k.transpose(1, 2))
+        values = scatter(values, at.write, reshape(v, 0, 0, kv_heads, size).transpose(1, 2))
+        # each key head serves a group of query heads: [B, kv_heads, group, T, size] with [B, kv_heads, 1, S, size]
+        q = reshape(q, 0, 0, kv_heads, heads // kv_heads, size).permute(0, 2, 3, 1, 4)
+        scores = torch.softmax(torch.matmul(q, keys.unsqueeze(2).transpose(-1, -2)) + at.mask, -1)
+        mixed = torch.matmul(scores, values.unsqueeze(2)).permute(0, 3, 1, 2, 4)
+        return self.out(reshape(mixed, 0, 0, heads * size)), keys, values
+
+    def weights(self, prefix: str, source: str) -> dict[str, Weight]:
+        parts = zip((f"{source}.{x}_proj" for x in "qkv"), self.outputs, strict=True)
+        return {
+            **self.qkv.weights(f"{prefix}.qkv", *parts, first_scale=self.head_size**-0.5),
+            **self.out.weights(f"{prefix}.out", (f"{source}.o_proj", self.out.weight.shape[1])),
+        }
+
+
+class Mlp(nn.Module):
+    def __init__(self, sizes: LlamaSizes) -> None:
+        super().__init__()
+        self.gate = Linear(sizes.hidden, sizes.intermediate)
+        self.up = Linear(sizes.hidden, sizes.intermediate)
+        self.down = Linear(sizes.intermediate, sizes.hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(nn.functional.silu(self.gate(x)) * self.up(x))  # type: ignore[no-any-return]
+
+    def weights(self, prefix: str, source: str) -> dict[str, Weight]:
+        found: dict[str, Weight] = {}
+        for name, layer in (("gate", self.gate), ("up", self.up), ("down", self.down)):
+            found |= layer.weights(f"{prefix}.{name}", (f"{source}.{name}_proj", layer.weight.shape[1]))
+        return found
+
+
+class Block(nn.Module):
+    """One pre-norm decoder layer."""
+
+    def __init__(self, sizes: LlamaSizes) -> None:
+        super().__init__()
+        self.attention_norm = RmsNorm(sizes.hidden, sizes.rms_norm_eps)
+        self.attention = SelfAttention(sizes)
+        self.mlp_norm = RmsNorm(sizes.hidden, sizes.rms_norm_eps)
+        self.mlp = Mlp(sizes)
+
+    def forward(self, x: Tensor, at: Places, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        attended, keys, values = self.attention(self.attention_norm(x), at, keys, values)
+        return self.feed_forward(x + attended), keys, values
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        return x + self.mlp(self.mlp_norm(x))  # type: ignore[no-any-return]
+
+    def weights(self, prefix: str, source: str) -> dict[str, Weight]:
+        return {
+            f"{prefix}.attention_norm.weight": weight(f"{source}.input_layernorm.weight", *self.mlp_norm.weight.shape),
+            f"{prefix}.mlp_norm.weight": weight(
+                f"{source}.post_attention_layernorm.weight", *self.mlp_norm.weight.shape
+            ),
+            **self.attention.weights(f"{prefix}.attention", f"{source}.self_attn"),
+            **self.mlp.weights(f"{prefix}.mlp", f"{source}.mlp"),
+        }
+
+
+class Stack(nn.Module):
+    """Blocks over one KV cache, and the norm after them, which the caller applies to the positions it wants."""
+
+    def __init__(self, sizes: LlamaSizes, layers: int, block: type[Block] = Block) -> None:
+        super().__init__()
+        self.kv_heads = sizes.kv_heads
+        self.blocks = nn.ModuleList(block(sizes) for _ in range(layers))
+        self.norm = RmsNorm(sizes.hidden, sizes.rms_norm_eps)
+        self.frequencies = rope_frequencies(sizes.rope, sizes.head_size)
+
+    def forward(
+        self, x: Tensor, positions: Tensor, caches: Sequence[Tensor], *context: object
+    ) -> tuple[Tensor, list[Tensor]]:
+        """``x`` [B, T, hidden] -> the last block's output [B, T, hidden], not normed, and the caches, updated in place.
+
+        ``caches`` are keys and values by turns, each [B, kv_heads, S, head_size]; ``context`` is handed to each block.
+        """
+        at = places(positions, caches[0].shape[2], self.frequencies, self.kv_heads)
+        updated: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
+            x, keys, values = block(x, at, caches[2 * i], caches[2 * i + 1], *context)
+            updated += [keys, values]
+        return x, updated
+
+    def weights(self, prefix: str, layers: str, norm: str) -> dict[str, Weight]:
+        """``layers`` and ``norm``: the checkpoint's paths of the list of layers and of the norm."""
+        found = {f"{prefix}.norm.weight": weight(f"{norm}.weight", *self.norm.weight.shape)}
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            found |= block.weights(f"{prefix}.blocks.{i}", f"{layers}.{i}")
+        return found
+
+
+def last_of(x: Tensor, rows: Tensor) -> Tensor:
+    """The last position of the chosen rows: [B, T, ...] and [R] -> [R, ...]. R may be 0."""
+    return x[:, -1].index_select(0, rows)

@@ -1,0 +1,39 @@
+"""The language model: prompt embeddings or text ids in, the next text token's logits out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stream_omni.model_info import ModelInfo
+from stream_omni.networks.linear import Linear
+from stream_omni.networks.llama import Stack, last_of
+from stream_omni.networks.weights import Network, Weight, weight
+
+
+class Llm(Network):
+    """Graph ``llm``."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        super().__init__()
+        hidden, text = info.llama.hidden, info.vocabulary.text_size
+        self.table = nn.Parameter(torch.empty(text, hidden))
+        self.stack = Stack(info.llama, info.llama.llm_layers)
+        self.head = Linear(hidden, text)
+
+    def forward(
+        self, ids: Tensor, embeds: Tensor, positions: Tensor, rows: Tensor, *caches: Tensor
+    ) -> tuple[Tensor, ...]:
+        """``ids`` [B, T], where -1 takes the row of ``embeds`` [B, T, hidden] -> for each of ``rows`` [R] the normed
+        hidden state [R, hidden] and the logits [R, text_size] of its last position; then the caches."""
+        looked_up = nn.functional.embedding(ids.clamp(min=0), self.table)
+        x, updated = self.stack(torch.where(ids.unsqueeze(-1) < 0, embeds, looked_up), positions, caches)
+        last = self.stack.norm(last_of(x, rows))
+        return last, self.head(last), *updated
+
+    def weights(self) -> dict[str, Weight]:
+        return {
+            "table": weight("model.embed_tokens.weight", *self.table.shape),
+            **self.stack.weights("stack", "model.layers", "model.norm"),
+            **self.head.weights("head", ("lm_head", self.table.shape[0])),
+        }

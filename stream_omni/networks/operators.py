@@ -1,0 +1,58 @@
+"""Operators that PyTorch's tracer would write as many ONNX nodes, or cannot trace on the "meta" device.
+
+Networks are exported from meta tensors with dynamic sizes. Each operator here runs as ordinary PyTorch and is exported
+as one ONNX node.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _Constant(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, like: Tensor, value: Tensor) -> Tensor:
+        return value.to(like.device)
+
+    @staticmethod
+    def symbolic(g: Any, like: Any, value: Any) -> Any:
+        return value
+
+
+class _Reshape(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
+        return tensor.reshape([tensor.shape[i] if size == 0 else size for i, size in enumerate(sizes)])
+
+    @staticmethod
+    def symbolic(g: Any, tensor: Any, sizes: tuple[int, ...]) -> Any:
+        return g.op("Reshape", tensor, g.op("Constant", value_t=torch.tensor(sizes, dtype=torch.int64)))
+
+
+class _ScatterND(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, index: Tensor, rows: Tensor) -> Tensor:
+        ctx.mark_dirty(tensor)
+        return tensor.index_put_(tuple(index.unbind(-1)), rows)
+
+    @staticmethod
+    def symbolic(g: Any, tensor: Any, index: Any, rows: Any) -> Any:
+        return g.op("ScatterND", tensor, index, rows).setType(tensor.type())
+
+
+def constant(value: Tensor, like: Tensor) -> Tensor:
+    """``value`` (small, computed from sizes, on the CPU) on the device of ``like``; in a graph, a constant."""
+    return _Constant.apply(like, value)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def reshape(tensor: Tensor, *sizes: int) -> Tensor:
+    """As ONNX's Reshape: size 0 keeps the axis, so that dynamic leading axes need no arithmetic."""
+    return _Reshape.apply(tensor, sizes)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def scatter(tensor: Tensor, index: Tensor, rows: Tensor) -> Tensor:
+    """``tensor`` with ``rows`` [..., *tensor.shape[k:]] written at ``index`` [..., k], in place."""
+    return _ScatterND.apply(tensor, index, rows)  # type: ignore[no-any-return, no-untyped-call]
