@@ -1,0 +1,34 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVED ?= served
+PIP_FLAGS ?= -q
+
+.PHONY: help demo test lint serve clean
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else \
+	  f"Python 3.11 or 3.12 is needed, $(PYTHON) is {v[0]}.{v[1]}: run make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e '.[server,build,dev]'
+	@touch $@
+
+demo: $(VENV)/installed ## ask a spoken question about a picture: build, serve, ask, stop
+	$(BIN)/python -m stream_omni_build.demo --served $(SERVED)
+
+test: $(VENV)/installed ## all quick tests, on the real server
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+serve: $(VENV)/installed ## serve the repository that `make demo` built
+	$(BIN)/stream-omni serve --repository $(SERVED)/tiny
+
+clean: ## remove the virtual environment and what was built
+	rm -rf $(VENV) $(SERVED) dist

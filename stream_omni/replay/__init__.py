@@ -1,0 +1,1 @@
+"""Recorded cases: what a model computed once, and whether this installation still computes it."""
