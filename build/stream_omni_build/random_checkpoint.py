@@ -30,7 +30,7 @@ DESCRIPTION = """\
 Write DIR/stream-omni-SIZE and DIR/cosyvoice-SIZE: a checkpoint with the files, key names and interfaces of the real
 one, and random weights. It answers in random words and speaks noise, but all of the system runs on it.
 
-  tiny   about 7 MB, a vocabulary of 1,536: for tests and for looking at the layout
+  tiny   5 MB, a vocabulary of 1,536: for tests and for looking at the layout
   mid    0.9 GB, the full vocabulary of 132,352, answers that always reach their limit: for benchmarks
   8b     26 GB, the real shapes, written in bounded memory: for trying out a real-size build
 
