@@ -188,10 +188,9 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**63:
-        raise argparse.ArgumentTypeError("a seed is at least 0 and below 2^63")
-    return value
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 and below 2^63, not {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":
