@@ -36,15 +36,15 @@ class RmsNorm(nn.Module):
         return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
 
 
-def rope_frequencies(rope: Rope, head_size: int) -> Tensor:
-    """[head_size / 2] radians a position, with Llama 3.1's scaling of the slow ones."""
+def rope_frequencies(rope: Rope, head_size: int) -> tuple[float, ...]:
+    """head_size / 2 values, radians a position, with Llama 3.1's scaling of the slow ones."""
     frequencies = 1.0 / rope.theta ** (torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size)
-    if rope.factor == 1.0:
-        return frequencies
-    turns = rope.original_positions * frequencies / (2 * math.pi)  # made within the original context
-    keep = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
-    keep = keep.clamp(0.0, 1.0)  # 1: a fast one, unchanged; 0: a slow one, divided by the factor
-    return keep * frequencies + (1 - keep) * frequencies / rope.factor
+    if rope.factor != 1.0:
+        turns = rope.original_positions * frequencies / (2 * math.pi)  # within the original context
+        keep = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
+        keep = keep.clamp(0.0, 1.0)  # 1: a fast one, kept; 0: a slow one, divided by the factor
+        frequencies = keep * frequencies + (1 - keep) * frequencies / rope.factor
+    return tuple(frequencies.tolist())
 
 
 class Rotation(NamedTuple):
@@ -52,18 +52,20 @@ class Rotation(NamedTuple):
 
     cos: Tensor
     sin: Tensor
+    half: int  # head_size / 2, known when the graph is made
 
     def of(self, x: Tensor) -> Tensor:
         """``x`` [B, T, heads, head_size], rotated."""
-        half = x.shape[-1] // 2
-        first, second = torch.split(x, [half, half], -1)
+        first, second = torch.split(x, [self.half, self.half], -1)
         return x * self.cos + torch.cat([second, first], -1) * self.sin
 
 
-def rotation(positions: Tensor, frequencies: Tensor) -> Rotation:
-    angles = positions[:, :, None, None].to(torch.float32) * constant(frequencies, like=positions)
+def rotation(positions: Tensor, frequencies: tuple[float, ...]) -> Rotation:
+    """``positions`` [B, T]."""
+    each = constant(torch.tensor(frequencies, device="cpu"), like=positions)
+    angles = positions[:, :, None, None].to(torch.float32) * each
     cos, sin = torch.cos(angles), torch.sin(angles)
-    return Rotation(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1))
+    return Rotation(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1), len(frequencies))
 
 
 class Places(NamedTuple):
@@ -74,7 +76,7 @@ class Places(NamedTuple):
     mask: Tensor  # [B, 1, 1, T, S]: 0 up to the position, very negative after it
 
 
-def places(positions: Tensor, capacity: int, frequencies: Tensor, kv_heads: int) -> Places:
+def places(positions: Tensor, capacity: int, frequencies: tuple[float, ...], kv_heads: int) -> Places:
     sequences = torch.arange(positions.shape[0], device=positions.device)[:, None, None, None]
     heads = torch.tensor([[0, head, 0] for head in range(kv_heads)], device="cpu")[None, :, None]
     first, third = torch.tensor([1, 0, 0], device="cpu"), torch.tensor([0, 0, 1], device="cpu")
@@ -97,15 +99,15 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, at: Places, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         heads, kv_heads, size = self.heads, self.kv_heads, self.head_size
         qk, v = torch.split(self.qkv(x), [(heads + kv_heads) * size, kv_heads * size], -1)
-        qk = at.rotation.of(reshape(qk, 0, 0, heads + kv_heads, size))
+        qk = at.rotation.of(reshape(qk, 0, 0, heads + kv_heads, -1))
         q, k = torch.split(qk, [heads, kv_heads], 2)
         keys = scatter(keys, at.write, k.transpose(1, 2))
-        values = scatter(values, at.write, reshape(v, 0, 0, kv_heads, size).transpose(1, 2))
+        values = scatter(values, at.write, reshape(v, 0, 0, kv_heads, -1).transpose(1, 2))
         # each key head serves a group of query heads: [B, kv_heads, group, T, size] with [B, kv_heads, 1, S, size]
-        q = reshape(q, 0, 0, kv_heads, heads // kv_heads, size).permute(0, 2, 3, 1, 4)
+        q = reshape(q, 0, 0, kv_heads, heads // kv_heads, -1).permute(0, 2, 3, 1, 4)
         scores = torch.softmax(torch.matmul(q, keys.unsqueeze(2).transpose(-1, -2)) + at.mask, -1)
         mixed = torch.matmul(scores, values.unsqueeze(2)).permute(0, 3, 1, 2, 4)
-        return self.out(reshape(mixed, 0, 0, heads * size)), keys, values
+        return self.out(reshape(mixed, 0, 0, -1)), keys, values
 
     def weights(self, prefix: str, source: str) -> dict[str, Weight]:
         parts = zip((f"{source}.{x}_proj" for x in "qkv"), self.outputs, strict=True)

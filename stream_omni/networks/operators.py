@@ -49,7 +49,11 @@ def constant(value: Tensor, like: Tensor) -> Tensor:
 
 
 def reshape(tensor: Tensor, *sizes: int) -> Tensor:
-    """As ONNX's Reshape: size 0 keeps the axis, so that dynamic leading axes need no arithmetic."""
+    """As ONNX's Reshape: size 0 keeps the axis, so that dynamic leading axes need no arithmetic.
+
+    One size must be -1 (PyTorch's exporter fails otherwise); where an axis may be empty, that one, and no 0 (ONNX
+    cannot infer an axis beside an empty one).
+    """
     return _Reshape.apply(tensor, sizes)  # type: ignore[no-any-return, no-untyped-call]
 
 

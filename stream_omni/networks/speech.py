@@ -92,12 +92,12 @@ class CrossAttention(nn.Module):
     def forward(self, last: Tensor, text: Text) -> Tensor:
         """``last`` [R, hidden] -> what to add to it."""
         heads, size = self.heads, self.head_size
-        q = text.query_rotation.of(reshape(self.query(last).unsqueeze(1), 0, 0, heads, size))
+        q = text.query_rotation.of(reshape(self.query(last), -1, 1, heads, size))
         k, v = torch.split(self.keys_values(text.window), [heads * size] * 2, -1)
-        k = text.key_rotation.of(reshape(k, 0, 0, heads, size))
+        k = text.key_rotation.of(reshape(k, -1, WINDOW_TOKENS, heads, size))
         scores = torch.matmul(q.transpose(1, 2), k.permute(0, 2, 3, 1)) + text.mask  # [R, heads, 1, WINDOW_TOKENS]
-        mixed = torch.matmul(torch.softmax(scores, -1), reshape(v, 0, 0, heads, size).transpose(1, 2))
-        return self.out(reshape(mixed, 0, heads * size))  # type: ignore[no-any-return]
+        mixed = torch.matmul(torch.softmax(scores, -1), reshape(v, -1, WINDOW_TOKENS, heads, size).transpose(1, 2))
+        return self.out(reshape(mixed, -1, heads * size))  # type: ignore[no-any-return]
 
     def weights(self, prefix: str, source: str) -> dict[str, Weight]:
         width = self.heads * self.head_size

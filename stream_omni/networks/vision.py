@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from stream_omni.model_info import ModelInfo, VisionSizes
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.operators import reshape
-from stream_omni.networks.weights import Network, Weight, same_names
+from stream_omni.networks.weights import Network, Weight, same_names, weight
 
 TOWER = "model.vision_tower.vision_tower.vision_model"
 
@@ -32,11 +32,11 @@ class Layer(nn.Module):
         return x + self.fc2(hidden)  # type: ignore[no-any-return]
 
     def _attend(self, x: Tensor) -> Tensor:
-        heads, size = self.heads, self.head_size
-        qkv = reshape(self.qkv(x), 0, 0, 3 * heads, size).transpose(1, 2)
+        heads = self.heads
+        qkv = reshape(self.qkv(x), 0, 0, 3 * heads, -1).transpose(1, 2)
         q, k, v = torch.split(qkv, [heads] * 3, 1)  # [B, heads, patches, size]
         mixed = torch.matmul(torch.softmax(torch.matmul(q, k.transpose(-1, -2)), -1), v)
-        return self.out(reshape(mixed.transpose(1, 2), 0, 0, heads * size))  # type: ignore[no-any-return]
+        return self.out(reshape(mixed.transpose(1, 2), 0, 0, -1))  # type: ignore[no-any-return]
 
     def weights(self, prefix: str, source: str) -> dict[str, Weight]:
         width, intermediate = self.fc1.weight.shape
@@ -58,8 +58,9 @@ class VisionEncoder(Network):
     def __init__(self, info: ModelInfo) -> None:
         super().__init__()
         sizes, hidden = info.vision, info.llama.hidden
-        self.width = sizes.width
-        self.patch_embedding = nn.Conv2d(3, sizes.width, sizes.patch_size_px, sizes.patch_size_px)
+        self.sizes = sizes
+        # the patches do not overlap, so their convolution is a product: one that traces on the meta device
+        self.patch_embedding = Linear(3 * sizes.patch_size_px**2, sizes.width, bias=True)
         self.position_embedding = nn.Parameter(torch.empty(sizes.patches, sizes.width))
         self.layers = nn.ModuleList(Layer(sizes) for _ in range(sizes.layers))
         self.widen = Linear(sizes.width, hidden, bias=True)
@@ -67,20 +68,33 @@ class VisionEncoder(Network):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """``pixels`` [B, 3, side, side] -> features [B, patches, width] and their projection [B, patches, hidden]."""
-        patches = reshape(self.patch_embedding(pixels), 0, self.width, -1).transpose(1, 2)
-        x = patches + self.position_embedding
+        x = self.patch_embedding(self._patches(pixels)) + self.position_embedding
         for layer in self.layers:
             x = layer(x)
         return x, self.project(nn.functional.gelu(self.widen(x)))
 
+    def _patches(self, pixels: Tensor) -> Tensor:
+        """[B, patches, 3 * patch * patch], row by row; pixels beyond the last whole patch are left out."""
+        patch, side = self.sizes.patch_size_px, self.sizes.side_patches
+        whole = pixels[:, :, : side * patch, : side * patch]
+        apart = reshape(whole, -1, 3, side, patch, side, patch).permute(0, 2, 4, 1, 3, 5)
+        return reshape(apart, -1, side * side, 3 * patch * patch)
+
     def weights(self) -> dict[str, Weight]:
-        embeddings, hidden = f"{TOWER}.embeddings", self.project.weight.shape[0]
-        found = same_names(self.patch_embedding, "patch_embedding.", f"{embeddings}.patch_embedding.")
-        found["position_embedding"] = Weight(
-            (f"{embeddings}.position_embedding.weight",), (tuple(self.position_embedding.shape),)
-        )
+        sizes, embeddings, hidden = self.sizes, f"{TOWER}.embeddings", self.project.weight.shape[0]
+        kernel = (sizes.width, 3, sizes.patch_size_px, sizes.patch_size_px)
+        found = {
+            "patch_embedding.weight": Weight((f"{embeddings}.patch_embedding.weight",), (kernel,), as_matrix),
+            "patch_embedding.bias": weight(f"{embeddings}.patch_embedding.bias", sizes.width),
+            "position_embedding": weight(f"{embeddings}.position_embedding.weight", sizes.patches, sizes.width),
+        }
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, Layer)
             found |= layer.weights(f"layers.{i}", f"{TOWER}.encoder.layers.{i}")
         found |= self.widen.weights("widen", ("model.mm_projector.0", hidden))
         return found | self.project.weights("project", ("model.mm_projector.2", hidden))
+
+
+def as_matrix(kernel: Tensor) -> Tensor:
+    """A convolution's kernel [outputs, channels, height, width] as [inputs, outputs]."""
+    return kernel.flatten(1).T
