@@ -1,0 +1,15 @@
+"""How a prompt is cut for prefill: by its length alone, never by load, so its bytes are the same in any company."""
+
+from __future__ import annotations
+
+CHUNK_TOKENS = 64  # 13-26 ms on two CPU cores at mid size: what a running stream may be kept waiting
+
+
+def chunk_end(begin: int, length: int) -> int:
+    """Where the chunk that starts at ``begin`` ends.
+
+    No chunk of a longer prompt holds exactly one token: matrix products over one row may round otherwise than those
+    over several, and the result would then depend on where a prompt was cut.
+    """
+    end = min(begin + CHUNK_TOKENS, length)
+    return end - 1 if length - end == 1 else end

@@ -1,0 +1,270 @@
+"""The speech engine: a prompt's bottom states and an answer's text ids in, speech units out, all turns batched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_omni.graphs import WINDOW_TOKENS, graphs
+from stream_omni.model_info import ModelInfo
+from stream_omni.runtime.batched_engine import BatchedEngine
+from stream_omni.runtime.events import Event
+from stream_omni.runtime.prefill import chunk_end
+from stream_omni.runtime.session import Array, Session
+from stream_omni.runtime.slots import KeyValueCaches, span
+from stream_omni.spoken_text import SpokenText
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """A prompt that has been through the bottom stack (:func:`stream_omni.speech_prompt.read_prompt`).
+
+    ``hidden`` float32 [L, H], ``keys_values`` float32 [2 * bottom layers, kv_heads, L, head_size]; ``text_in`` selects
+    the text-to-speech rules. Speech ends with an end id, which is part of it, or with ``max_units`` ids.
+    """
+
+    hidden: Array
+    keys_values: Array
+    text_in: bool
+    max_units: int
+
+
+@dataclass(frozen=True)
+class SpeechStep:
+    """What made one id, for whoever compares: ``label`` is the CTC label of the id before (-1 in step 0) and
+    ``ctc_margin`` its lead over the second best, ``last_label`` the loop's state after it, ``llm_steps`` the text ids
+    consumed for this step, ``queued`` the speakable ones so far; ``last_hidden`` [H], ``logits`` [vocabulary]."""
+
+    turn: int
+    index: int
+    id: int
+    label: int
+    ctc_margin: float
+    last_label: int
+    llm_steps: int
+    queued: int
+    window_ids: list[int]
+    window_positions: list[int]
+    last_hidden: Array
+    logits: Array
+
+
+@dataclass(eq=False)
+class _Turn:
+    turn: int
+    prompt: Array | None  # [L, H] until the top stack has read all of it
+    prompt_tokens: int
+    max_units: int
+    text: SpokenText
+    last_label: int
+    row: int = -1
+    made: int = 0
+    last_id: int = -1
+    fed: Array | None = None  # [H]: bottom output of last_id, waiting for its text and the top stack
+    label: int = -1
+    ctc_margin: float = float("inf")
+    counted: int = 0  # labels that moved the text on
+    consumed: int = 0  # text ids up to the last step
+
+
+class SpeechEngine(BatchedEngine[_Turn]):
+    """Continuous batching of the loop of algorithm.md a.5 over the graphs ``speech_bottom_step`` and ``speech_top``.
+
+    Text ids arrive by :meth:`append`, in any split. A turn that needs one which has not arrived waits without holding
+    up others; it may run along as padding, whose results nobody reads and whose cache entries the real step overwrites.
+
+    Events carry every id that the loop made: units, text ids that it may emit by mistake, and the end id. ``counts[i]``
+    is the number of counted CTC labels of the ids before id i, so the n-th speakable token begins to be spoken at the
+    id *before* the first one with a count of n (an id's own label is known only when it has been fed back).
+
+    ``speakable`` bool [text vocabulary]; ``allowed_ids`` restricts what may be chosen (default: any id, as the
+    reference does). ``probe`` is shown every step. One thread calls the engine.
+    """
+
+    def __init__(
+        self,
+        bottom_step: Session,
+        top: Session,
+        info: ModelInfo,
+        speakable: Array,
+        slots: int,
+        allowed_ids: Sequence[int] | None = None,
+        probe: Callable[[SpeechStep], None] | None = None,
+    ) -> None:
+        self._bottom, self._top, self._info, self._probe = bottom_step, top, info, probe
+        self._speakable = speakable
+        self._allowed = None if allowed_ids is None else np.array(sorted(allowed_ids), np.int64)
+        described = graphs(info)
+        self._bottom_caches = KeyValueCaches(described["speech_bottom_step"], info.llama, slots)
+        self._top_caches = KeyValueCaches(described["speech_top"], info.llama, slots)
+        super().__init__(slots, [self._bottom_caches, self._top_caches])
+
+    @property
+    def has_work(self) -> bool:
+        """False also when every turn waits for text."""
+        return any(self._runs(turn) for turn in self._turns.values())
+
+    def check(self, request: SpeechRequest) -> None:
+        """Raises ValueError, with the numbers, for a request that can never run."""
+        llama, length = self._info.llama, len(request.hidden)
+        if not 0 < length < self._info.context_tokens:
+            raise ValueError(f"the prompt has {length} positions; 1 to {self._info.context_tokens - 1} fit")
+        if request.hidden.shape != (length, llama.hidden):
+            raise ValueError(f"hidden has the shape {request.hidden.shape}, not {(length, llama.hidden)}")
+        shape = (2 * llama.bottom_layers, llama.kv_heads, length, llama.head_size)
+        if request.keys_values.shape != shape:
+            raise ValueError(f"keys_values has the shape {request.keys_values.shape}, not {shape}")
+        if not (np.isfinite(request.hidden).all() and np.isfinite(request.keys_values).all()):
+            raise ValueError("the prompt's states are not finite")
+        if request.max_units < 1:
+            raise ValueError(f"max_units is {request.max_units}; at least 1 is needed")
+
+    def start(self, turn: int, request: SpeechRequest) -> None:
+        """Take a turn in. Raises Full without a free slot, ValueError for a request that :meth:`check` refuses."""
+        self.check(request)
+        vocabulary = self._info.vocabulary
+        text = SpokenText(self._speakable, vocabulary.eot, vocabulary.blank, request.text_in)
+        text.advance()
+        state = _Turn(turn, request.hidden, len(request.hidden), request.max_units, text, vocabulary.blank)
+        self._admit(state)
+        self._bottom_caches.adopt(state.row, request.keys_values)
+
+    def append(self, turn: int, ids: Sequence[int], final: bool) -> None:
+        """More of a turn's text, in order; ``final`` when no more will come. A turn that is already over is ignored.
+
+        Raises ValueError for an id outside the text vocabulary.
+        """
+        if state := self._turns.get(turn):
+            state.text.append(ids, final)
+
+    def step(self) -> list[Event]:
+        """One speech step of all turns that can take one, and one chunk of a prompt."""
+        events: list[Event] = []
+        if fed := [turn for turn in self._turns.values() if turn.prompt is None and turn.fed is None]:
+            with self._contained(fed, events):
+                self._feed(fed)
+        if ready := [turn for turn in self._turns.values() if turn.fed is not None and turn.text.ready()]:
+            with self._contained(ready, events):
+                events += self._speak(ready)
+        if prompts := [turn for turn in self._turns.values() if turn.prompt is not None and self._runs(turn)]:
+            with self._contained(prompts[:1], events):
+                events += self._prefill(prompts[0])
+        return events
+
+    def _runs(self, turn: _Turn) -> bool:
+        """Whether the turn can do anything before more of its text arrives."""
+        if turn.prompt is not None:  # only the last chunk sees text
+            begin = int(self._top_caches.lengths[turn.row])
+            return chunk_end(begin, turn.prompt_tokens) < turn.prompt_tokens or turn.text.ready()
+        return turn.fed is None or turn.text.ready()
+
+    def _feed(self, turns: Sequence[_Turn]) -> None:
+        """Run each turn's last id through the bottom stack; a new label asks for the next speakable token."""
+        begin, end = span(turns)
+        ids = np.zeros((end - begin, 1), np.int64)  # [B, 1]
+        for turn in turns:
+            ids[turn.row - begin, 0] = turn.last_id
+        inputs = {"ids": ids, "positions": self._bottom_caches.lengths[begin:end, None]}
+        outputs = self._bottom.run(inputs, self._bottom_caches.view(begin, end, 1))
+        for turn in turns:
+            self._bottom_caches.lengths[turn.row] += 1
+            turn.fed = outputs["hidden"][turn.row - begin, 0]
+            turn.label = int(outputs["ctc_ids"][turn.row - begin, 0, 0])
+            best, second = outputs["ctc_values"][turn.row - begin, 0]
+            turn.ctc_margin = float(best - second)
+            # unlike in a transcript, a blank in between does not make a repeated label new
+            if turn.label not in (self._info.vocabulary.blank, turn.last_label):
+                turn.last_label = turn.label
+                turn.counted += 1
+                turn.text.advance()
+
+    def _speak(self, turns: Sequence[_Turn]) -> list[Event]:
+        begin, end = span(turns)
+        hidden = np.zeros((end - begin, 1, self._info.llama.hidden), np.float32)
+        for turn in turns:
+            hidden[turn.row - begin, 0] = turn.fed
+            turn.fed = None
+        outputs = self._run_top(turns, hidden, begin)
+        for turn in turns:
+            self._top_caches.lengths[turn.row] += 1
+        return self._continue(turns, outputs)
+
+    def _prefill(self, turn: _Turn) -> list[Event]:
+        assert turn.prompt is not None
+        begin = int(self._top_caches.lengths[turn.row])
+        end = chunk_end(begin, turn.prompt_tokens)
+        last = end == turn.prompt_tokens
+        if last and not turn.text.queued:  # the text is over and held nothing that can be spoken
+            self._release(turn)
+            return [Event(turn.turn, finish="stop")]
+        outputs = self._run_top([turn] if last else [], turn.prompt[None, begin:end], turn.row)
+        self._top_caches.lengths[turn.row] = end
+        if not last:
+            return []
+        turn.prompt = None
+        return self._continue([turn], outputs)
+
+    def _run_top(self, turns: Sequence[_Turn], hidden: Array, begin: int) -> dict[str, Array]:
+        """The top stack over ``hidden`` [B, T, H], the rows from ``begin``; attention to text and logits for ``turns``."""
+        size, tokens, _ = hidden.shape
+        rows = np.array([turn.row - begin for turn in turns], np.int64)
+        window_ids = np.zeros((len(turns), WINDOW_TOKENS), np.int64)
+        window_positions = np.zeros_like(window_ids)
+        window_length = np.zeros(len(turns), np.int64)
+        for r, turn in enumerate(turns):
+            ids, positions = turn.text.window()
+            window_ids[r, : len(ids)], window_positions[r, : len(ids)], window_length[r] = ids, positions, len(ids)
+        inputs = {
+            "hidden": hidden,
+            "positions": self._top_caches.lengths[begin : begin + size, None] + np.arange(tokens),
+            "rows": rows,
+            "window_ids": window_ids,
+            "window_positions": window_positions,
+            "window_length": window_length,
+        }
+        return self._top.run(inputs, self._top_caches.view(begin, begin + size, tokens))
+
+    def _continue(self, turns: Sequence[_Turn], outputs: dict[str, Array]) -> list[Event]:
+        """The next id of each turn from its row of ``outputs``; turns that end leave their slots."""
+        events: list[Event] = []
+        for turn, hidden, logits in zip(turns, outputs["last_hidden"], outputs["logits"], strict=True):
+            with self._contained([turn], events):
+                turn.last_id = self._choose(logits)
+                if self._probe:
+                    self._probe(self._described(turn, hidden, logits))
+                turn.made += 1
+                turn.consumed = turn.text.consumed
+                event = Event(turn.turn, [turn.last_id], [turn.counted])
+                if turn.last_id in self._info.vocabulary.eos:
+                    self._release(turn)
+                    event = Event(turn.turn, event.ids, event.counts, "stop")
+                elif turn.made >= turn.max_units or turn.prompt_tokens + turn.made >= self._info.context_tokens:
+                    self._release(turn)
+                    event = Event(turn.turn, event.ids, event.counts, "length")
+                events.append(event)
+        return events
+
+    def _choose(self, logits: Array) -> int:
+        best = int(logits.argmax()) if self._allowed is None else int(self._allowed[logits[self._allowed].argmax()])
+        if not np.isfinite(logits[best]):
+            raise FloatingPointError("the logits are not finite")
+        return best
+
+    def _described(self, turn: _Turn, hidden: Array, logits: Array) -> SpeechStep:
+        window_ids, window_positions = turn.text.window()
+        return SpeechStep(
+            turn=turn.turn,
+            index=turn.made,
+            id=turn.last_id,
+            label=turn.label,
+            ctc_margin=turn.ctc_margin,
+            last_label=turn.last_label,
+            llm_steps=turn.text.consumed - turn.consumed,
+            queued=len(turn.text.queued),
+            window_ids=window_ids,
+            window_positions=window_positions,
+            last_hidden=hidden,
+            logits=logits,
+        )

@@ -1,0 +1,162 @@
+"""The text engine: prompts in, text ids out, all turns in one batched step of the LLM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stream_omni.graphs import graphs
+from stream_omni.model_info import ModelInfo
+from stream_omni.runtime.batched_engine import BatchedEngine
+from stream_omni.runtime.events import Event
+from stream_omni.runtime.prefill import chunk_end
+from stream_omni.runtime.session import Array, Session
+from stream_omni.runtime.slots import KeyValueCaches, span
+from stream_omni.sampling import choose, text_generator
+
+FROM_EMBEDS = -1  # the id of a prompt position that takes the next row of the embeddings
+
+
+@dataclass(frozen=True)
+class TextRequest:
+    """A prompt and how to go on from it.
+
+    ``ids`` int64 [T] with -1 where a position takes the next row of ``embeds`` float32 [M, H]. The answer ends with the
+    first of ``stop_ids``, which is part of it, or with ``max_tokens`` ids. Temperature 0 is greedy.
+    """
+
+    ids: Array
+    embeds: Array
+    max_tokens: int
+    stop_ids: tuple[int, ...]
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TextStep:
+    """What made one id, for whoever compares: ``last_hidden`` [H] after the last norm, ``logits`` [text vocabulary]."""
+
+    turn: int
+    index: int
+    id: int
+    last_hidden: Array
+    logits: Array
+
+
+@dataclass(eq=False)
+class _Turn:
+    turn: int
+    request: TextRequest
+    embed_rows: Array  # [T]: the row of `embeds` at each position, where its id is -1
+    generator: np.random.Generator
+    row: int = -1
+    made: list[int] = field(default_factory=list)  # empty until the prompt is prefilled
+
+
+class TextEngine(BatchedEngine[_Turn]):
+    """Continuous batching over the graph ``llm``.
+
+    A step is one batched decode step of all running turns, whatever their lengths, then one chunk of the oldest waiting
+    prompt: so a long prompt holds running streams up by one chunk a step at the most, and turns join and leave between
+    steps. One thread calls it. ``probe`` is shown every id with its logits.
+    """
+
+    def __init__(
+        self, llm: Session, info: ModelInfo, slots: int, probe: Callable[[TextStep], None] | None = None
+    ) -> None:
+        self._llm, self._info, self._probe = llm, info, probe
+        self._caches = KeyValueCaches(graphs(info)["llm"], info.llama, slots)
+        super().__init__(slots, [self._caches])
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._turns)
+
+    def check(self, request: TextRequest) -> None:
+        """Raises ValueError, with the numbers, for a request that can never run."""
+        taken, given = int((request.ids == FROM_EMBEDS).sum()), len(request.embeds)
+        if taken != given:
+            raise ValueError(f"the prompt takes {taken} rows of embeddings, {given} were given")
+        if not 0 < len(request.ids) < self._info.context_tokens:
+            raise ValueError(f"the prompt has {len(request.ids)} positions; 1 to {self._info.context_tokens - 1} fit")
+        text_size = self._info.vocabulary.text_size
+        if request.ids.min() < FROM_EMBEDS or request.ids.max() >= text_size:
+            raise ValueError(f"the prompt has an id outside the text vocabulary of {text_size} ids")
+        if not np.isfinite(request.embeds).all():
+            raise ValueError("the prompt's embeddings are not finite")
+        if request.max_tokens < 1:
+            raise ValueError(f"max_tokens is {request.max_tokens}; at least 1 is needed")
+
+    def start(self, turn: int, request: TextRequest) -> None:
+        """Take a turn in. Raises Full without a free slot, ValueError for a request that :meth:`check` refuses."""
+        self.check(request)
+        state = _Turn(turn, request, np.cumsum(request.ids == FROM_EMBEDS) - 1, text_generator(request.seed))
+        self._admit(state)
+
+    def step(self) -> list[Event]:
+        """One decode step and one chunk of prefill, as far as there is work for them."""
+        events: list[Event] = []
+        if running := [turn for turn in self._turns.values() if turn.made]:
+            with self._contained(running, events):
+                events += self._decode(running)
+        if prompts := [turn for turn in self._turns.values() if not turn.made]:
+            with self._contained(prompts[:1], events):
+                events += self._prefill(prompts[0])
+        return events
+
+    def _decode(self, turns: Sequence[_Turn]) -> list[Event]:
+        begin, end = span(turns)
+        rows = np.array([turn.row - begin for turn in turns], np.int64)
+        ids = np.zeros((end - begin, 1), np.int64)  # [B, 1]
+        ids[rows, 0] = [turn.made[-1] for turn in turns]
+        inputs: dict[str, Array] = {
+            "ids": ids,
+            "embeds": np.zeros((end - begin, 1, self._info.llama.hidden), np.float32),
+            "positions": self._caches.lengths[begin:end, None],
+            "rows": rows,
+        }
+        outputs = self._llm.run(inputs, self._caches.view(begin, end, 1))
+        self._caches.lengths[begin + rows] += 1
+        return self._continue(turns, outputs)
+
+    def _prefill(self, turn: _Turn) -> list[Event]:
+        request, begin = turn.request, int(self._caches.lengths[turn.row])
+        end = chunk_end(begin, len(request.ids))
+        ids = request.ids[begin:end]
+        embeds = np.zeros((1, end - begin, self._info.llama.hidden), np.float32)
+        embeds[0, ids == FROM_EMBEDS] = request.embeds[turn.embed_rows[begin:end][ids == FROM_EMBEDS]]
+        last = end == len(request.ids)
+        inputs = {
+            "ids": ids[None],
+            "embeds": embeds,
+            "positions": np.arange(begin, end, dtype=np.int64)[None],
+            "rows": np.zeros(int(last), np.int64),  # no logits where none are read
+        }
+        outputs = self._llm.run(inputs, self._caches.view(turn.row, turn.row + 1, end - begin))
+        self._caches.lengths[turn.row] = end
+        return self._continue([turn], outputs) if last else []
+
+    def _continue(self, turns: Sequence[_Turn], outputs: dict[str, Array]) -> list[Event]:
+        """The next id of each turn from its row of ``outputs``; turns that end leave their slots."""
+        events: list[Event] = []
+        for turn, hidden, logits in zip(turns, outputs["last_hidden"], outputs["logits"], strict=True):
+            request = turn.request
+            with self._contained([turn], events):
+                made = choose(logits, request.temperature, request.top_p, turn.generator)
+                if self._probe:
+                    self._probe(TextStep(turn.turn, len(turn.made), made, hidden, logits))
+                turn.made.append(made)
+                total = len(request.ids) + len(turn.made)
+                if made in request.stop_ids:
+                    self._release(turn)
+                    events.append(Event(turn.turn, [made], finish="stop"))
+                elif len(turn.made) >= request.max_tokens or total >= self._info.context_tokens:
+                    self._release(turn)
+                    events.append(Event(turn.turn, [made], finish="length"))
+                else:
+                    events.append(Event(turn.turn, [made]))
+        return events
