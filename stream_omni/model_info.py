@@ -92,12 +92,14 @@ class FlowSizes:
     """CosyVoice flow: encoder and estimator sizes and the guidance rate."""
 
     units: int
+    unit_embedding_size: int
     speaker_size: int
     mel_channels: int
     encoder_width: int
     encoder_heads: int
     encoder_intermediate: int
     encoder_layers: int
+    regulator_blocks: int  # convolution blocks after the interpolation to the mel rate
     unit_rate_hz: int
     estimator_channels: tuple[int, ...]
     estimator_heads: int
@@ -153,7 +155,8 @@ class ModelInfo:
 
     @classmethod
     def load(cls, path: Path) -> ModelInfo:
-        return _build(cls, json.loads(path.read_text(encoding="utf-8")))
+        info: ModelInfo = _build(cls, json.loads(path.read_text(encoding="utf-8")))
+        return info
 
 
 _NESTED: dict[str, Any] = {

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stream_omni.cosyvoice_checkpoint import Voices, read_cosyvoice
+from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
+
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -42,3 +45,20 @@ def tiny_cosyvoice() -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint_128256() -> Path:
     return _make_checkpoint("text-128256", "--text-vocab", "128256", "--only", "llm") / "stream-omni-tiny"
+
+
+@pytest.fixture(scope="session")
+def voice_info(tiny_cosyvoice: Path) -> ModelInfo:
+    """The tiny CosyVoice checkpoint, described; the language model's sizes in it are stand-ins that no test reads."""
+    flow, vocoder, voices = read_cosyvoice(tiny_cosyvoice)
+    llama = LlamaSizes(64, 128, 4, 2, 16, 2, 4, 2, 1e-5, Rope(5e5))
+    vocabulary = Vocabulary(132352, 132352, flow.units, 128000, 128009, 128002, (128009,))
+    vision = VisionSizes(32, 64, 2, 2, 384, 14, 1e-6)
+    image = ImageLayout("pad", "flat", ())
+    return ModelInfo("tiny", llama, vocabulary, vision, image, 4096, "", flow, vocoder, next(iter(voices)))
+
+
+@pytest.fixture(scope="session")
+def voices(tiny_cosyvoice: Path) -> Voices:
+    """Speaker embeddings of the tiny CosyVoice checkpoint by name."""
+    return read_cosyvoice(tiny_cosyvoice)[2]
