@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stream_omni_build.random_sizes import CosyVoiceSizes
 from stream_omni_build.random_tensors import RandomTensor, Rows
@@ -52,9 +53,12 @@ def vocoder_tensors(sizes: CosyVoiceSizes) -> list[RandomTensor]:
         tensors += _resblock(f"source_resblocks.{i}.", width, kernel)
     for i, (width, kernel) in enumerate((w, k) for w in widths for k in RESBLOCK_KERNELS):
         tensors += _resblock(f"resblocks.{i}.", width, kernel)
-    # the first bins are logarithms of magnitudes: low enough that the waveform is not clipped
-    quiet = (Rows(range(bins), 0.1, mean=-2.2),)
-    tensors += _weight_norm("conv_post", (2 * bins, widths[-1], 7), gain=0.5, bias_rows=quiet)
+    # The first rows give logarithms of magnitudes: low and steady enough that the waveform is not clipped
+    spectrum = _weight_norm("conv_post", (2 * bins, widths[-1], 7), gain=0.5)
+    quiet = {"bias": Rows(range(bins), 0.1, mean=-1.2), "weight_g": Rows(range(bins), 0.01, mean=0.12)}
+    for tensor in spectrum:
+        rows = quiet.get(tensor.name.rpartition(".")[2])
+        tensors.append(replace(tensor, rows=(rows,)) if rows else tensor)
     for i in range(5):
         inputs = sizes.f0_channels if i else MEL_CHANNELS
         tensors += _weight_norm(f"f0_predictor.condnet.{2 * i}", (sizes.f0_channels, inputs, 3))
@@ -141,14 +145,10 @@ def _resblock(prefix: str, width: int, kernel: int) -> Iterator[RandomTensor]:
 
 
 def _weight_norm(
-    name: str,
-    shape: tuple[int, int, int],
-    gain: float = 1.0,
-    bias: int | None = None,
-    bias_rows: tuple[Rows, ...] = (),
+    name: str, shape: tuple[int, int, int], gain: float = 1.0, bias: int | None = None
 ) -> Iterator[RandomTensor]:
     """Old style: weight = weight_g * weight_v / norm(weight_v), the norm over all axes but the first."""
-    yield RandomTensor(name + ".bias", (shape[0] if bias is None else bias,), 0.1, rows=bias_rows)
+    yield RandomTensor(name + ".bias", (shape[0] if bias is None else bias,), 0.1)
     yield RandomTensor(name + ".weight_g", (shape[0], 1, 1), 0.1 * gain, mean=gain)
     yield RandomTensor(name + ".weight_v", shape, 1.0)
 
