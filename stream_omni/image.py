@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
-MAX_PIXELS = 50_000_000  # a 48-megapixel photograph (8064 x 6048) passes
-_MAX_SIDE_PX = 8192  # the layout "pad" makes a square of the longer side
 _FORMATS = ("JPEG", "PNG", "WEBP")
 
 
@@ -15,13 +14,24 @@ class ImageError(ValueError):
     """A picture that is refused. The message is one sentence: what is wrong, the limit, the mend."""
 
 
-def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+@dataclass(frozen=True)
+class ImageLimits:
+    """A 48-megapixel photograph (8064 x 6048) passes. Sides count because layout "pad" makes the picture square."""
+
+    max_pixels: int = 50_000_000
+    max_side_px: int = 8192
+
+
+DEFAULT_LIMITS = ImageLimits()
+
+
+def decode_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
     """The picture as mode RGB. Like the reference, alpha is dropped and an EXIF orientation is not applied.
 
     Size and frame count are checked on the header, before any pixel is decoded. Raises ImageError for anything but one
     whole, still JPEG, PNG or WebP picture within the limits.
     """
-    _check_header(data, max_pixels)
+    _check_header(data, limits)
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return image.convert("RGB")
@@ -29,12 +39,12 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise _damaged() from error
 
 
-def _check_header(data: bytes, max_pixels: int) -> None:
+def _check_header(data: bytes, limits: ImageLimits) -> None:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             size, kind = image.size, image.format
             frames = getattr(image, "n_frames", 1)
-            if _within(size, max_pixels):
+            if _within(size, limits):
                 image.verify()  # checksums of a PNG, which decoding itself does not compare
     except UnidentifiedImageError as error:
         raise ImageError(
@@ -42,22 +52,22 @@ def _check_header(data: bytes, max_pixels: int) -> None:
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own, far higher limits
         raise ImageError(
-            f"the picture has far more than the limit of {max_pixels} pixels; send a smaller one"
+            f"the picture has far more than the limit of {limits.max_pixels} pixels; send a smaller one"
         ) from error
     except Exception as error:
         raise _damaged() from error
-    if not _within(size, max_pixels):
+    if not _within(size, limits):
         raise ImageError(
-            f"the picture has {size[0]} x {size[1]} pixels, the limit is {max_pixels} pixels and "
-            f"{_MAX_SIDE_PX} on a side; send a smaller one"
+            f"the picture has {size[0]} x {size[1]} pixels, the limit is {limits.max_pixels} pixels and "
+            f"{limits.max_side_px} on a side; send a smaller one"
         )
     # A camera's JPEG may carry a second picture (MPO) without being an animation: its first is the photograph.
     if frames > 1 and kind in ("PNG", "WEBP"):
         raise ImageError(f"the picture is an animation of {frames} frames, the limit is one; send a single frame")
 
 
-def _within(size: tuple[int, int], max_pixels: int) -> bool:
-    return size[0] * size[1] <= max_pixels and max(size) <= _MAX_SIDE_PX
+def _within(size: tuple[int, int], limits: ImageLimits) -> bool:
+    return size[0] * size[1] <= limits.max_pixels and max(size) <= limits.max_side_px
 
 
 def _damaged() -> ImageError:

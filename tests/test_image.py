@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stream_omni.image import ImageError, decode_image
+from stream_omni.image import ImageError, ImageLimits, decode_image
 
 
 def _encode(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -88,8 +88,8 @@ def test_corrupt(picture: Image.Image) -> None:
 def test_limits_name_size_and_limit() -> None:
     data = _encode(Image.new("RGB", (300, 200)), "PNG")
     with pytest.raises(ImageError, match="300 x 200 pixels, the limit is 59999 pixels and 8192 on a side"):
-        decode_image(data, max_pixels=59_999)
-    assert decode_image(data, max_pixels=60_000).size == (300, 200)
+        decode_image(data, ImageLimits(max_pixels=59_999))
+    assert decode_image(data, ImageLimits(60_000, max_side_px=300)).size == (300, 200)
     with pytest.raises(ImageError, match="8193 x 1 pixels"):
         decode_image(_encode(Image.new("RGB", (8193, 1)), "PNG"))
 
