@@ -1,0 +1,40 @@
+"""The speech loop as an engine: prompt states and text ids in, speech units out, all turns in batched steps."""
+
+import numpy as np
+
+from stream_omni.runtime.onnx_runtime import OnnxRuntime
+from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.engine_model import EngineModel
+from stream_omni.speech_engine import SpeechEngine, SpeechRequest
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        artifacts = artifacts_of(args)
+        runtime = OnnxRuntime(artifacts, parameter(args, "threads"))
+        vocabulary = runtime.info.vocabulary
+        units_and_ends = [*range(vocabulary.unit_offset, vocabulary.size), *vocabulary.eos]
+        engine = SpeechEngine(
+            runtime.session("speech_bottom_step"),
+            runtime.session("speech_top"),
+            runtime.info,
+            np.load(artifacts / "assets" / "speakable.npy"),
+            parameter(args, "slots"),
+            units_and_ends if parameter(args, "only_units") else None,
+        )
+        self._model = EngineModel(engine, _read_request)
+
+    def execute(self, requests):
+        self._model.execute(requests)
+
+    def finalize(self):
+        self._model.close()
+
+
+def _read_request(inputs):
+    return SpeechRequest(
+        hidden=inputs["hidden"],
+        keys_values=inputs["keys_values"],
+        text_in=bool(inputs["text_in"][0]),
+        max_units=int(inputs["max_units"][0]),
+    )

@@ -1,0 +1,28 @@
+"""The front door: what clients talk to. One request is one turn, answered by a stream of typed events."""
+
+from stream_omni.assets import Assets
+from stream_omni.chunk_schedule import ChunkSchedule
+from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.front_door import FrontDoor
+from stream_omni.serving.limits import Limits
+from stream_omni.serving.turn_driver import TurnDriver
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        assets = Assets.load(artifacts_of(args))
+        limits = Limits.from_mapping(parameter(args, "info")["limits"])
+        schedule = ChunkSchedule(**parameter(args, "chunks"))
+        stage_timeout_s = parameter(args, "stage_timeout_s")
+        self._door = FrontDoor(
+            lambda stages: TurnDriver(stages, assets, limits, schedule, stage_timeout_s),
+            capacity=parameter(args, "capacity"),
+            turn_timeout_s=parameter(args, "turn_timeout_s"),
+        )
+
+    def execute(self, requests):
+        for request in requests:
+            self._door.accept(request)
+
+    def finalize(self):
+        self._door.close()

@@ -1,0 +1,103 @@
+"""The client's side of a turn at the front door: what it sent, what it is sent, and whether it is still there."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb
+
+from stream_omni.answer import Event
+from stream_omni.runtime.session import Array
+from stream_omni.serving.edge import inputs_of
+from stream_omni.serving.errors import TurnError
+
+_SENDERS = 4  # one is too few at 32 turns; more only compete for the interpreter
+
+
+class Caller:
+    """Answers to one request. Never call from the loop: sending waits for Triton."""
+
+    def __init__(self, request: Any) -> None:
+        self.began_s = time.monotonic()
+        self.inputs = inputs_of(request)
+        self._sender = request.get_response_sender()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def is_gone(self) -> bool:
+        """Whether the client cancelled or disconnected.
+
+        Under the lock, because asking during or after the last answer crashes the server.
+        """
+        with self._lock:
+            return not self._closed and bool(self._sender.is_cancelled())
+
+    def send(self, event: Event) -> None:
+        if event.kind == "done":
+            self._close(_response(event))
+        else:
+            self._sender.send(_response(event))
+
+    def fail(self, error: TurnError | None) -> None:
+        """End the turn with an error; None: with the cancellation that the client asked for."""
+        if error is None:
+            reason = pb.TritonError("CANCELLED: the client ended the turn", pb.TritonError.CANCELLED)
+        else:
+            reason = pb.TritonError(str(error), getattr(pb.TritonError, error.code))
+        self._close(pb.InferenceResponse(error=reason))
+
+    def _close(self, response: Any) -> None:
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._sender.send(response, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+class Senders:
+    """Threads that send. A turn's answers go through one of them, in order."""
+
+    def __init__(self) -> None:
+        self._queues: list[queue.SimpleQueue[Callable[[], None] | None]] = []
+        for number in range(_SENDERS):
+            self._queues.append(queue.SimpleQueue())
+            threading.Thread(target=self._serve, args=(self._queues[number],), daemon=True, name="sender").start()
+
+    def submit(self, turn: int, work: Callable[[], None]) -> None:
+        self._queues[turn % _SENDERS].put(work)
+
+    def stop(self) -> None:
+        for work in self._queues:
+            work.put(None)
+
+    def _serve(self, waiting: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+        while (work := waiting.get()) is not None:
+            try:
+                work()
+            except Exception as error:
+                pb.Logger.log_warn(f"an answer could not be sent: {error}")
+
+
+def _response(event: Event) -> Any:
+    """Every response carries every output of the protocol."""
+    return pb.InferenceResponse(
+        output_tensors=[
+            pb.Tensor("event", _bytes(event.kind)),
+            pb.Tensor("seq", np.array([event.seq], np.int32)),
+            pb.Tensor("delta", _bytes(event.delta)),
+            pb.Tensor("samples", event.samples),
+            pb.Tensor("sample_rate", np.array([event.sample_rate_hz], np.int32)),
+            pb.Tensor("start_ms", np.array([event.start_ms], np.int32)),
+            pb.Tensor("marks", _bytes(event.marks)),
+            pb.Tensor("units", event.units),
+            pb.Tensor("detail", _bytes(event.detail)),
+        ]
+    )
+
+
+def _bytes(text: str) -> Array:
+    return np.array([text.encode()], object)

@@ -1,0 +1,63 @@
+"""The edge between Triton and a stage: arrays in and out, errors as a code and a sentence without paths."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb
+
+from stream_omni.runtime.session import Array
+from stream_omni.serving.errors import InvalidRequestError, TurnError
+
+
+class _TritonLog(logging.Handler):
+    """What the library logs goes into the server's own log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        write = pb.Logger.log_error if record.levelno >= logging.ERROR else pb.Logger.log_warn
+        write(self.format(record))
+
+
+def artifacts_of(args: Mapping[str, str]) -> Path:
+    """The built directory that a served model belongs to, from the arguments of ``initialize``."""
+    if not any(isinstance(handler, _TritonLog) for handler in logging.getLogger("stream_omni").handlers):
+        logging.getLogger("stream_omni").addHandler(_TritonLog())
+    return Path(args["model_repository"]).parents[1]
+
+
+def parameter(args: Mapping[str, str], name: str) -> Any:
+    """A parameter of the model's configuration, whose string is JSON."""
+    return json.loads(json.loads(args["model_config"])["parameters"][name]["string_value"])
+
+
+def inputs_of(request: Any) -> dict[str, Array]:
+    """By name, copied: the request's memory is Triton's."""
+    return {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}
+
+
+def answer_each(requests: Sequence[Any], work: Callable[[dict[str, Array]], Mapping[str, Array]]) -> list[Any]:
+    """One response for each request: the outputs that ``work`` makes of its inputs, or the error it raises."""
+    return [_answer(request, work) for request in requests]
+
+
+def _answer(request: Any, work: Callable[[dict[str, Array]], Mapping[str, Array]]) -> Any:
+    try:
+        outputs = work(inputs_of(request))
+        return pb.InferenceResponse(output_tensors=[pb.Tensor(name, array) for name, array in outputs.items()])
+    except Exception as error:  # Triton would send the traceback, file names included, to the client
+        return pb.InferenceResponse(error=triton_error(error))
+
+
+def triton_error(error: BaseException) -> Any:
+    """The nearest of Triton's codes. A ValueError of the library speaks about the request; others are only logged."""
+    if isinstance(error, ValueError):
+        error = InvalidRequestError(str(error))
+    if not isinstance(error, TurnError):
+        logging.getLogger(__name__).error("a request failed", exc_info=error)
+        error = TurnError("the stage failed; the server's log says why")
+    return pb.TritonError(str(error), getattr(pb.TritonError, error.code))

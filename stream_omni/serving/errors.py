@@ -1,0 +1,57 @@
+"""What a turn can end with instead of an answer. Triton-free: the edge maps ``code`` to Triton's own few codes."""
+
+from __future__ import annotations
+
+
+class TurnError(Exception):
+    """The message, as the client reads it, begins with the reason; one sentence says what is wrong and the mend."""
+
+    reason = "INTERNAL"
+    code = "INTERNAL"
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(f"{self.reason}: {sentence}")
+
+
+class InvalidRequestError(TurnError):
+    reason = "INVALID_ARGUMENT"
+    code = "INVALID_ARG"
+
+
+class OverloadedError(TurnError):
+    code = "UNAVAILABLE"
+
+    def __init__(self, sentence: str, retry_after_ms: int) -> None:
+        self.reason = f"OVERLOADED retry_after_ms={retry_after_ms}"
+        super().__init__(sentence)
+
+
+class DrainingError(TurnError):
+    reason = "DRAINING"
+    code = "UNAVAILABLE"
+
+
+class DeadlineError(TurnError):
+    reason = "DEADLINE"
+    code = "UNAVAILABLE"
+
+
+class StageError(TurnError):
+    """A stage raised, is gone, or keeps silent. What it said goes to the log; the client learns which stage it was."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self, stage: str, cause: str) -> None:
+        self.stage, self.cause = stage, cause
+        super().__init__(f"the stage {stage} failed; send the turn again")
+
+
+def error_from_stage(stage: str, message: str) -> TurnError:
+    """The error that another stage's message states; a message of any other form means that the stage failed."""
+    reason, _, sentence = message.partition(": ")
+    if reason == InvalidRequestError.reason:
+        return InvalidRequestError(sentence)
+    head, _, milliseconds = reason.partition(" retry_after_ms=")
+    if head == "OVERLOADED" and milliseconds.isdecimal():
+        return OverloadedError(sentence, int(milliseconds))
+    return StageError(stage, message)

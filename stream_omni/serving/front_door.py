@@ -1,0 +1,131 @@
+"""The front door: takes turns in, drives them on an event loop of its own, and ends every one of them exactly once.
+
+``execute`` must return at once, sending must not happen on the loop, and asking whether a client is gone must not meet
+its last answer: each rule stands for a server that froze or crashed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import triton_python_backend_utils as pb
+
+from stream_omni.answer import Event
+from stream_omni.serving.caller import Caller, Senders
+from stream_omni.serving.errors import DeadlineError, DrainingError, OverloadedError, StageError, TurnError
+from stream_omni.serving.stage_calls import StageCalls
+from stream_omni.serving.stages import Stages
+from stream_omni.serving.turn_driver import TurnDriver
+
+_CANCEL_POLL_S = 0.05  # far below what a listener notices, and twenty looks a second cost nothing
+_RETRY_AFTER_MS = 1000  # about a short answer's time
+_SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the process does
+
+
+@dataclass
+class _Guest:
+    caller: Caller
+    task: asyncio.Task[None] | None = None
+    cancelled: bool = False
+
+
+class FrontDoor:
+    """``capacity`` turns run at once, each for at most ``turn_timeout_s``; one more is refused with a retry hint."""
+
+    def __init__(self, make_driver: Callable[[Stages], TurnDriver], capacity: int, turn_timeout_s: float) -> None:
+        self._capacity, self._turn_timeout_s = capacity, turn_timeout_s
+        self._guests: dict[int, _Guest] = {}
+        self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
+        self._senders = Senders()
+        self._loop = asyncio.new_event_loop()
+        self._stages = Stages(StageCalls(self._loop))
+        self._driver = make_driver(self._stages)
+        self._closing = False
+        for target in (self._loop.run_forever, self._notice_cancellations):
+            threading.Thread(target=target, daemon=True, name="front-door").start()
+
+    def accept(self, request: Any) -> None:
+        """Register a turn and return."""
+        turn, guest = next(self._numbers), _Guest(Caller(request))
+        self._guests[turn] = guest
+        self._loop.call_soon_threadsafe(self._begin, turn, guest)
+
+    def close(self) -> None:
+        """Refuse new turns, and let no poll outlive this process."""
+        self._closing = True
+        self._loop.call_soon_threadsafe(self._stages.stop)
+        time.sleep(_SHUTDOWN_S)
+        self._senders.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _begin(self, turn: int, guest: _Guest) -> None:
+        guest.task = self._loop.create_task(self._run(turn, guest))
+        if guest.cancelled:
+            guest.task.cancel()
+
+    async def _run(self, turn: int, guest: _Guest) -> None:
+        failure: TurnError | None = None
+        try:
+            self._admit()
+            async with asyncio.timeout(self._turn_timeout_s):
+                caller = guest.caller
+                await self._driver.drive(turn, caller.inputs, caller.began_s, partial(self._send, turn, guest))
+        except asyncio.CancelledError:
+            pass
+        except TimeoutError:
+            failure = DeadlineError(f"the turn took more than {self._turn_timeout_s:g} s; ask for a shorter answer")
+        except BaseException as error:
+            failure = _first_cause(error)
+        finally:
+            # the one way out; a cancellation that comes now must not interrupt it
+            leaving = self._loop.create_task(self._release(turn, guest, failure))
+            await asyncio.shield(leaving)
+
+    def _admit(self) -> None:
+        if self._closing:
+            raise DrainingError("the server is about to stop; send the turn to another one, or again in a minute")
+        if len(self._guests) > self._capacity:
+            raise OverloadedError(f"all {self._capacity} places are taken; come again later", _RETRY_AFTER_MS)
+
+    async def _release(self, turn: int, guest: _Guest, failure: TurnError | None) -> None:
+        self._senders.submit(turn, partial(guest.caller.fail, failure))  # the client first; nothing after `done`
+        await self._stages.release(turn)
+        del self._guests[turn]
+
+    def _send(self, turn: int, guest: _Guest, event: Event) -> None:
+        self._senders.submit(turn, partial(guest.caller.send, event))
+
+    def _notice_cancellations(self) -> None:
+        """A client's cancel, disconnect and deadline all show here, and nowhere else."""
+        while not self._closing:
+            time.sleep(_CANCEL_POLL_S)
+            for guest in list(self._guests.values()):
+                if not guest.cancelled and guest.caller.is_gone():
+                    guest.cancelled = True
+                    self._loop.call_soon_threadsafe(_cancel, guest)
+
+
+def _cancel(guest: _Guest) -> None:
+    if guest.task is not None:
+        guest.task.cancel()
+
+
+def _first_cause(error: BaseException) -> TurnError:
+    """What the client reads: of several tasks' errors the first, of an unforeseen one only that it happened."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, TurnError):
+        if isinstance(error, StageError):
+            pb.Logger.log_error(f"{error.stage}: {error.cause}")
+        return error
+    pb.Logger.log_error("".join(traceback.format_exception(error)))
+    return TurnError("the turn failed inside the server, whose log says why; send it again")

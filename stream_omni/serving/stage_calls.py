@@ -1,0 +1,95 @@
+"""Unary calls from the front door to the other stages (Triton's BLS), awaited on an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import triton_python_backend_utils as pb
+
+from stream_omni.runtime.session import Array
+from stream_omni.serving.daemon_threads import DaemonThreads
+from stream_omni.serving.errors import error_from_stage
+
+Value = TypeVar("Value")
+
+
+class StageCalls:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._threads = DaemonThreads("stage-call")
+
+    async def call(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        timeout_s: float,
+        pending: set[asyncio.Future[Any]] | None = None,
+    ) -> dict[str, Array]:
+        """The stage's ``outputs`` by name.
+
+        A caller that is cancelled does not stop the stage; the call stays in ``pending`` until the stage answered.
+        Raises the :class:`TurnError` that the stage's error states, or StageError.
+        """
+        return await self.run(lambda: infer(model, inputs, outputs), model, timeout_s, pending)
+
+    async def run(
+        self, work: Callable[[], Value], name: str, timeout_s: float, pending: set[asyncio.Future[Any]] | None = None
+    ) -> Value:
+        """``work()``, in a thread; ``name`` is what a timeout's message blames."""
+        future: asyncio.Future[Value] = self._loop.create_future()
+        if pending is not None:
+            pending.add(future)
+            future.add_done_callback(pending.discard)
+        self._threads.submit(lambda: self._settle(future, work))
+        try:
+            async with asyncio.timeout(timeout_s):  # wait_for of Python 3.11 can swallow a cancellation
+                return await asyncio.shield(future)
+        except TimeoutError:
+            raise error_from_stage(name, f"no answer after {timeout_s:g} s") from None
+        finally:
+            future.add_done_callback(_retrieve)  # nobody may be waiting any more
+
+    def _settle(self, future: asyncio.Future[Value], work: Callable[[], Value]) -> None:
+        try:
+            value = work()
+        except Exception as raised:
+            self._loop.call_soon_threadsafe(_fail, future, raised)
+        else:
+            self._loop.call_soon_threadsafe(_succeed, future, value)
+
+
+def infer(model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+    """One blocking BLS call. Illegal before the model's first ``execute``."""
+    request = pb.InferenceRequest(
+        model_name=model,
+        requested_output_names=list(outputs),
+        inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
+    )
+    response = request.exec()
+    if response.has_error():
+        raise error_from_stage(model, response.error().message())
+    found = {}
+    for name in outputs:
+        tensor = pb.get_output_tensor_by_name(response, name)
+        if tensor is None:  # Triton answers a request for a wrong name with success
+            raise error_from_stage(model, f"no output {name}")
+        found[name] = tensor.as_numpy().copy()  # the memory is the response's
+    return found
+
+
+def _succeed(future: asyncio.Future[Value], value: Value) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
