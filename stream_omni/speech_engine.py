@@ -207,7 +207,7 @@ class SpeechEngine(BatchedEngine[_Turn]):
         return self._continue([turn], outputs)
 
     def _run_top(self, turns: Sequence[_Turn], hidden: Array, begin: int) -> dict[str, Array]:
-        """The top stack over ``hidden`` [B, T, H], the rows from ``begin``; attention to text and logits for ``turns``."""
+        """The top stack over ``hidden`` [B, T, H], the rows from ``begin``; text and logits only for ``turns``."""
         size, tokens, _ = hidden.shape
         rows = np.array([turn.row - begin for turn in turns], np.int64)
         window_ids = np.zeros((len(turns), WINDOW_TOKENS), np.int64)
