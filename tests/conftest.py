@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from voice_runtime import VoiceRuntime
 
 from stream_omni.cosyvoice_checkpoint import Voices, read_cosyvoice
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
@@ -62,3 +63,8 @@ def voice_info(tiny_cosyvoice: Path) -> ModelInfo:
 def voices(tiny_cosyvoice: Path) -> Voices:
     """Speaker embeddings of the tiny CosyVoice checkpoint by name."""
     return read_cosyvoice(tiny_cosyvoice)[2]
+
+
+@pytest.fixture(scope="session")
+def voice_runtime(voice_info: ModelInfo, tiny_cosyvoice: Path) -> VoiceRuntime:
+    return VoiceRuntime(voice_info, tiny_cosyvoice)

@@ -1,0 +1,251 @@
+"""Speech in chunks against the whole, on the tiny checkpoint: its waveform is no speech, but seams would show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_omni.chunk_schedule import ChunkSchedule, vocoder_reach_frames
+from stream_omni.mel_clock import MelClock
+from stream_omni.noise import TurnNoise
+from stream_omni.speech_chunks import ChunkPlan, fade_in, join, run_flow_chunks, run_vocoder_chunks
+from stream_omni.speech_stream import SpeechStream
+from stream_omni.token2wav import run_vocoder, synthesize
+
+CLOCK = MelClock(unit_rate_hz=25, sample_rate_hz=22050, hop_samples=256)
+SCHEDULES = [
+    ChunkSchedule(),
+    ChunkSchedule(first_units=3, growth=1.0, largest_units=3, context_units=6, lookahead_units=8, fade_frames=3),
+    ChunkSchedule(first_units=20, growth=2.5, largest_units=200, context_units=12, lookahead_units=12, fade_frames=20),
+]
+
+
+class Speech:
+    """A stream driven to its end, and what the chunks looked like."""
+
+    def __init__(self, runtime, info, speaker, units, seed=0, schedule=None, step=7):
+        self.runtime, self.info = runtime, info
+        self.stream = SpeechStream(info, speaker, seed, schedule)
+        self.chunks, self.mels, self.pieces = [], [], []
+        for i in range(0, len(units), step):
+            self.stream.append(units[i : i + step])
+            self.drain()
+        self.stream.finish()
+        self.drain()
+        assert self.stream.done
+
+    def drain(self):
+        while (chunk := self.stream.next_chunk()) is not None:
+            assert self.stream.next_chunk() is None  # one under way at a time
+            outputs = run_stages(self.runtime, self.info, [chunk])[0]
+            self.chunks.append(chunk)
+            self.mels.append(outputs["mel"])
+            self.pieces.append(self.stream.accept(outputs))
+
+    @property
+    def samples(self):
+        return np.concatenate([piece.samples for piece in self.pieces])
+
+    @property
+    def mel(self):
+        plans = [ChunkPlan.of(chunk) for chunk in self.chunks]
+        return np.concatenate([m[:, p.begin : p.end] for m, p in zip(self.mels, plans, strict=True)], axis=1)
+
+    @property
+    def seams(self):
+        return np.cumsum([len(piece.samples) for piece in self.pieces])[:-1]
+
+
+def run_stages(runtime, info, chunks):
+    s = runtime.session
+    mels = run_flow_chunks(s("flow_encoder"), s("flow_estimator"), info, chunks)
+    chunks = [{**chunk, "mel": mel} for chunk, mel in zip(chunks, mels, strict=True)]
+    outputs = run_vocoder_chunks(s("f0_predictor"), s("vocoder"), info, chunks)
+    return [{"mel": mel, **found} for mel, found in zip(mels, outputs, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def speak(voice_runtime, voice_info, voices):
+    speaker = next(iter(voices.values()))
+    return lambda units, **options: Speech(voice_runtime, voice_info, speaker, units, **options)
+
+
+def some_units(count, seed=0):
+    return np.random.default_rng([count, seed]).integers(0, 4096, count).tolist()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("count", [1, 2, 12, 27, 61, 130])
+def test_pieces_have_together_the_samples_and_units_of_the_whole(count, schedule, speak):
+    speech = speak(some_units(count), schedule=schedule)
+    assert len(speech.samples) == 256 * CLOCK.frames(count)
+    assert [u for piece in speech.pieces for u in piece.units] == some_units(count)
+    starts = np.concatenate([[0], speech.seams])
+    assert [piece.start_ms for piece in speech.pieces] == [round(1000 * s / 22050) for s in starts]
+    assert [piece.first_unit for piece in speech.pieces] == np.cumsum(
+        [0, *(len(piece.units) for piece in speech.pieces[:-1])]
+    ).tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    count=st.integers(0, 400),
+    first=st.integers(1, 40),
+    growth=st.floats(1, 3),
+    fade=st.integers(0, 10),
+    data=st.data(),
+)
+def test_any_schedule_plans_every_sample_once_from_settled_frames(voice_info, count, first, growth, fade, data):
+    """The stages replaced by their shapes: only the plan is looked at."""
+    schedule = ChunkSchedule(
+        first, growth, first + 60, data.draw(st.integers(6, 40)), data.draw(st.integers(9, 30)), fade
+    )
+    stream = SpeechStream(voice_info, np.zeros(192, np.float32), 0, schedule)
+    stream.append(some_units(count))
+    stream.finish()
+    emitted, settled = 0, 0
+    while (chunk := stream.next_chunk()) is not None:
+        plan, frames = ChunkPlan.of(chunk), CLOCK.frames
+        origin = frames(plan.first_unit)
+        width = frames(plan.first_unit + len(chunk["units"])) - origin
+        assert origin + plan.begin == emitted
+        assert plan.settled == (settled - origin if emitted else 0)
+        assert chunk["earlier"].shape[1] == max(1, plan.settled + plan.faded)
+        assert 0 <= plan.heard_begin <= plan.begin < plan.end <= plan.heard_end <= width
+        assert (plan.heard_begin == 0 and origin == 0) or plan.begin - plan.heard_begin == 19
+        emitted = origin + plan.end
+        if emitted < frames(count):
+            settled = origin + plan.heard_end
+            assert settled - emitted == vocoder_reach_frames(voice_info.vocoder)
+            assert settled + fade <= origin + width
+        stream.accept(
+            {
+                "mel": np.zeros((80, width)),
+                "samples": np.zeros(256 * (plan.end - plan.begin)),
+                "next_phase": np.zeros(9),
+            }
+        )
+    assert stream.done
+    assert emitted == CLOCK.frames(count)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_vocoder_seams_are_exact(schedule, speak, voice_runtime, voice_info):
+    """The chunks' waveform is that of their joined mel vocoded at once."""
+    speech = speak(some_units(70), schedule=schedule, seed=3)
+    assert len(speech.pieces) > 1
+    noise, mel = TurnNoise(3), speech.mel[None]
+    sine = noise.sine(0, mel.shape[2], 9, 256)[None]
+    sessions = (voice_runtime.session("f0_predictor"), voice_runtime.session("vocoder"))
+    whole, _ = run_vocoder(*sessions, voice_info.vocoder, mel, noise.phase(9)[None], np.zeros(1, int), sine)
+    difference = np.abs(np.round(whole[0] * 32767) - speech.samples)
+    assert difference.max() <= 64  # phases add up 1e-4 Hz of rounding in f0 over the utterance
+    assert difference[: speech.seams[0] + 2000].max() <= 8
+
+
+def test_steps_at_seams_are_no_larger_than_elsewhere(speak):
+    """Over random schedules: in the mel from frame to frame, where frames are faded; in the waveform at the seam."""
+    rng = np.random.default_rng(5)
+    seam_mel, other_mel, seam_wave, other_wave = [], [], [], []
+    for seed in range(6):
+        first = int(rng.integers(5, 25))
+        schedule = ChunkSchedule(first_units=first, growth=rng.uniform(1, 2), largest_units=60)
+        speech = speak(some_units(120, seed), seed=seed, schedule=schedule)
+        steps = np.sqrt(np.mean(np.diff(speech.mel, axis=1) ** 2, axis=0))
+        near = np.zeros(len(steps), bool)
+        for seam in speech.seams // 256:
+            near[seam - 1 : seam + 19 + schedule.fade_frames + 1] = True
+        seam_mel.append(steps[near])
+        other_mel.append(steps[~near])
+        wave = np.abs(np.diff(speech.samples.astype(np.float64)))
+        seam_wave.append(wave[speech.seams - 1])
+        other_wave.append(wave)
+    seam_mel, other_mel, seam_wave, other_wave = map(np.concatenate, (seam_mel, other_mel, seam_wave, other_wave))
+    assert seam_mel.mean() < 1.1 * other_mel.mean()
+    assert seam_mel.max() < 1.1 * other_mel.max()
+    assert seam_wave.mean() < np.percentile(other_wave, 90)
+
+
+def test_an_answer_that_ends_early_is_the_whole_utterance_path(speak, voice_runtime, voice_info, voices):
+    units = some_units(25)  # 15 and 10 of lookahead
+    speech = speak(units, seed=9, step=1)
+    assert len(speech.pieces) == 1
+    offline = synthesize(voice_runtime, voice_info, units, next(iter(voices.values())), TurnNoise(9))
+    np.testing.assert_array_equal(speech.samples, np.round(offline * 32767))
+
+
+def test_no_units_make_no_chunk(speak):
+    assert speak([]).pieces == []
+
+
+@pytest.mark.parametrize("count", [25, 26, 49, 50, 80])
+def test_the_timing_of_units_changes_no_sample(count, speak):
+    slow, fast = speak(some_units(count), step=1), speak(some_units(count), step=1000)
+    np.testing.assert_array_equal(slow.samples, fast.samples)
+
+
+def test_a_batch_of_chunks_equals_each_alone(speak, voice_runtime, voice_info, voices):
+    """Unequal windows too, which the stages sort apart."""
+    answers = [speak(some_units(90, seed), seed=seed) for seed in range(3)]
+    chunks = [c for speech in answers for c in speech.chunks]
+    alone = [
+        {"mel": m, "samples": p.samples} for speech in answers for m, p in zip(speech.mels, speech.pieces, strict=True)
+    ]
+    calls = voice_runtime.session("flow_encoder").calls
+    del calls[:]
+    for together, single in zip(run_stages(voice_runtime, voice_info, chunks), alone, strict=True):
+        np.testing.assert_allclose(together["mel"], single["mel"], atol=1e-4)
+        difference = together["samples"].astype(float) - single["samples"]
+        assert np.sqrt(np.mean(difference**2)) < 1e-3 * single["samples"].std()
+    assert calls == [3] * len(answers[0].chunks)
+
+
+def test_the_fade_keeps_what_both_agree_on():
+    mel = np.random.default_rng(0).standard_normal((80, 30)).astype(np.float32)
+    plan = ChunkPlan(0, 0, settled=10, faded=8, heard_begin=0, heard_end=30, begin=0, end=30)
+    np.testing.assert_allclose(join(mel[:, :18], mel, plan), mel, atol=1e-6)
+    joined = join(np.zeros_like(mel[:, :18]), np.ones_like(mel), plan)[0]
+    assert np.all(np.diff(joined) >= 0)
+    assert joined[9] == 0 < joined[10]
+    assert joined[17] < 1 == joined[18]
+    np.testing.assert_allclose(fade_in(8) + fade_in(8)[::-1], 1, atol=1e-6)
+
+
+def test_the_vocoder_hears_no_farther_than_its_reach(voice_runtime, voice_info):
+    reach, rng = vocoder_reach_frames(voice_info.vocoder), np.random.default_rng(1)
+    mel = rng.standard_normal((1, 80, 2 * reach + 1)).astype(np.float32)
+    wider = np.concatenate([mel[..., :1] + 3, mel, mel[..., :1] - 3], axis=2)
+    noise = rng.standard_normal((1, 9, wider.shape[2] * 256)).astype(np.float32)
+    sessions = (voice_runtime.session("f0_predictor"), voice_runtime.session("vocoder"))
+    phase = rng.uniform(0, 1, (1, 9))
+    at = np.array([reach])
+    narrow, _ = run_vocoder(*sessions, voice_info.vocoder, mel, phase, at, noise[..., 256:-256])
+    wide, _ = run_vocoder(*sessions, voice_info.vocoder, wider, phase, at + 1, noise)
+    middle = slice(256 * reach, 256 * (reach + 1))
+    np.testing.assert_allclose(wide[0, 256:-256][middle], narrow[0, middle], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"lookahead_units": 4}, "lookahead_units 4 make 13 frames; the vocoder hears 19 and fade_frames takes 8 more"),
+        ({"context_units": 2}, "context_units 2 make 6 frames; the vocoder hears 19"),
+        ({"first_units": 0}, "a first chunk of 0 units"),
+        ({"growth": 0.5}, "chunks must not shrink"),
+        ({"fade_frames": -1}, "must not be negative"),
+    ],
+)
+def test_a_schedule_that_cannot_join_is_refused(options, says, voice_info):
+    with pytest.raises(ValueError, match=says):
+        SpeechStream(voice_info, np.zeros(192, np.float32), 0, ChunkSchedule(**options))
+
+
+def test_bad_units_are_refused(voice_info):
+    stream = SpeechStream(voice_info, np.zeros(192, np.float32), 0)
+    with pytest.raises(ValueError, match=r"4096 is not in 0 \.\.\. 4095"):
+        stream.append([4096])
+    stream.finish()
+    with pytest.raises(ValueError, match="after the end"):
+        stream.append([1])
