@@ -63,6 +63,11 @@ class CaseResult:
     def ok(self) -> bool:
         return bool(self.differences) and all(d.ok for d in self.differences)
 
+    @classmethod
+    def failed(cls, name: str, note: str) -> CaseResult:
+        """A case that could not be run."""
+        return cls(name, (Difference("run", False, note=note),))
+
     def line(self) -> str:
         """``name  what was compared  ok|FAIL`` on one line; failures come first, with their numbers."""
         wrong = [f"{d.field}: {d.note}" for d in self.differences if not d.ok]

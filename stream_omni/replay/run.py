@@ -1,0 +1,97 @@
+"""Replays recorded cases, and records new ones: both observe the same things, one compares, the other writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_omni.replay.cases import Case
+from stream_omni.replay.compare import CaseResult, compare
+from stream_omni.replay.fronts import observe_logmel, observe_merge
+from stream_omni.replay.language import Model, observe_transcript, observe_turn
+from stream_omni.replay.voice import observe_voice
+from stream_omni.runtime.session import Array
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What cases are replayed on. ``voices`` is None where no CosyVoice directory was given."""
+
+    model: Model
+    voices: dict[str, Array] | None = None
+
+
+@dataclass
+class Summary:
+    """Outcome of a replay."""
+
+    results: list[CaseResult] = field(default_factory=list)
+    not_applicable: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """All applicable cases hold, and there is one."""
+        return bool(self.results) and all(result.ok for result in self.results)
+
+    def line(self) -> str:
+        failed = [result.name for result in self.results if not result.ok]
+        parts = [f"{len(self.results) - len(failed)} of {len(self.results)} cases ok"]
+        if failed:
+            parts.append(f"FAILED: {', '.join(failed)}")
+        if not self.results:
+            parts.append("no applicable case: nothing was proved")
+        if self.not_applicable:
+            parts.append(f"{len(self.not_applicable)} not applicable")
+        return "; ".join(parts)
+
+
+def observe(case: Case, installation: Installation) -> dict[str, Any]:
+    """Everything that a case of this mode records, computed here; a case needs only its inputs for it.
+
+    Raises ValueError for an unknown mode.
+    """
+    model = installation.model
+    if case.mode == "logmel":
+        return observe_logmel(case)
+    if case.mode == "vmerge":
+        return observe_merge(case, model.info, model.runtime, model.newline)
+    if case.mode == "asr_only":
+        return observe_transcript(case, model)
+    if case.mode == "vocoder":
+        assert installation.voices is not None
+        return observe_voice(case, model.info, model.runtime, installation.voices)
+    if case.mode in ("text_to_text", "text_to_speech", "speech_to_text", "speech_to_speech"):
+        return observe_turn(case, model)
+    raise ValueError(f"unknown mode {case.mode!r}")
+
+
+def replay(cases: Sequence[Case], installation: Installation, report: Callable[[str], None]) -> Summary:
+    """Replay every applicable case; ``report`` gets a line for each as it is done."""
+    summary = Summary()
+    for case in cases:
+        if reason := _not_applicable(case, installation):
+            summary.not_applicable.append(case.name)
+            report(f"{case.name:<28} not applicable: {reason}")
+            continue
+        result = _replay_one(case, installation)
+        summary.results.append(result)
+        report(result.line())
+    return summary
+
+
+def _replay_one(case: Case, installation: Installation) -> CaseResult:
+    try:
+        return compare(case, observe(case, installation))
+    except Exception as error:  # one case that cannot run must not hide the others
+        return CaseResult.failed(case.name, f"{type(error).__name__}: {error}")
+
+
+def _not_applicable(case: Case, installation: Installation) -> str | None:
+    rows = installation.model.info.vocabulary.text_size
+    recorded = case.fields.get("text_vocab_size", rows)
+    if recorded != rows:
+        return f"recorded with {recorded} text ids, this checkpoint has {rows}"
+    if case.mode == "vocoder" and installation.voices is None:
+        return "needs --cosyvoice"
+    return None
