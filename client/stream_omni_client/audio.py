@@ -1,0 +1,82 @@
+"""Sound going in (files, bytes, arrays) and sound coming out (:class:`Audio`)."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_omni_client.errors import InvalidRequest
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """Speech: ``samples`` int16 [N], mono, at ``sample_rate_hz``."""
+
+    samples: NDArray[np.int16]
+    sample_rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate_hz
+
+    def numpy(self) -> NDArray[np.float32]:
+        """The samples as float32 [N] in -1..1."""
+        return self.samples.astype(np.float32) / 32768
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a sound file; the suffix says which kind (.wav, .flac, .ogg)."""
+        import soundfile
+
+        soundfile.write(os.fspath(path), self.samples, self.sample_rate_hz)
+
+
+AudioInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int] | Audio
+"""A path, an encoded file's bytes, an open binary file, ``(array, sample_rate_hz)``, or an earlier answer's audio."""
+
+
+def read_audio(source: AudioInput) -> tuple[NDArray[np.float32], int]:
+    """Mono samples float32 [N] in -1..1 and their rate in Hz; channels are averaged.
+
+    Raises :class:`InvalidRequest` for what is no sound, OSError for a file that cannot be read.
+    """
+    if isinstance(source, Audio):
+        return source.numpy(), source.sample_rate_hz
+    if isinstance(source, tuple):
+        samples, rate = source
+        return _to_mono(_to_float(np.asarray(samples))), int(rate)
+    if isinstance(source, (str, os.PathLike)):
+        return _decode(Path(source).read_bytes(), f"the file {os.fspath(source)}")
+    return _decode(source if isinstance(source, bytes) else source.read(), "the audio")
+
+
+def _decode(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
+    import soundfile  # not at the top: it loads a C library that text-only users never need
+
+    try:
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise InvalidRequest(f"{name} is no sound file that can be read (WAV, FLAC, OGG, MP3)") from error
+    return _to_mono(samples), int(rate)
+
+
+def _to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
+    if samples.dtype == np.int16:
+        return samples.astype(np.float32) / 2**15
+    if samples.dtype == np.int32:
+        return samples.astype(np.float32) / 2**31
+    if np.issubdtype(samples.dtype, np.floating):
+        return samples.astype(np.float32)
+    raise InvalidRequest(f"audio arrays are float, int16 or int32, this one is {samples.dtype}: convert it")
+
+
+def _to_mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    if samples.ndim not in (1, 2):
+        raise InvalidRequest(f"audio arrays have the shape [N] or [N, channels], this one has {list(samples.shape)}")
+    mono: NDArray[np.float32] = samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
+    return mono

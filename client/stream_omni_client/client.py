@@ -1,0 +1,135 @@
+"""The client: ask a served Stream-Omni, get the answer as a stream or whole."""
+
+from __future__ import annotations
+
+import secrets
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Unpack
+
+from stream_omni_client.audio import AudioInput
+from stream_omni_client.errors import InvalidRequest, StreamOmniError
+from stream_omni_client.image import ImageInput
+from stream_omni_client.reply import Reply
+from stream_omni_client.turn import Output, Task, TurnOptions, turn_inputs
+
+if TYPE_CHECKING:
+    from stream_omni_client.stream import Stream
+
+_MANAGEMENT_TIMEOUT_S = 10.0
+
+
+class StreamOmni:
+    """A client of one server. Threads may share it; use it with ``with``, or call :meth:`close`.
+
+    ``url`` is the server's gRPC endpoint, ``host:port``. Silence is never waited out: a turn fails with
+    :class:`DeadlineExceeded` when its first event takes longer than ``first_event_timeout_s``, or when two events lie
+    further apart than ``idle_timeout_s``.
+
+    All methods raise :class:`StreamOmniError` (see its subclasses), and OSError for an input file that cannot be read.
+    """
+
+    def __init__(
+        self, url: str = "localhost:8001", *, first_event_timeout_s: float = 60.0, idle_timeout_s: float = 30.0
+    ) -> None:
+        if "://" in url or ":" not in url:
+            raise InvalidRequest(f"the url {url!r} is no gRPC endpoint: give host:port, such as localhost:8001")
+        from stream_omni_client.transport import Connection  # not at the top: gRPC is half of the package's import time
+
+        self._connection = Connection(url)
+        self._first_event_timeout_s, self._idle_timeout_s = first_event_timeout_s, idle_timeout_s
+
+    def __enter__(self) -> StreamOmni:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the connection; turns that still run are cancelled."""
+        self._connection.close()
+
+    def stream(
+        self,
+        text: str | None = None,
+        *,
+        audio: AudioInput | None = None,
+        image: ImageInput | None = None,
+        output: Output = "text",
+        timeout_s: float | None = None,
+        **options: Unpack[TurnOptions],
+    ) -> Stream:
+        """Ask, and get the answer as it is made.
+
+        Either ``text`` or ``audio`` is the question; pictures may come with both. ``output="speech"`` makes the answer
+        spoken, with its text. ``timeout_s`` limits the whole turn. ``options``: history, system, voice, max_tokens,
+        max_audio_ms, temperature, top_p, seed (:class:`TurnOptions`).
+        """
+        return self._start("answer", text, audio, image, output, timeout_s, options)
+
+    def chat(
+        self,
+        text: str | None = None,
+        *,
+        audio: AudioInput | None = None,
+        image: ImageInput | None = None,
+        output: Output = "text",
+        timeout_s: float | None = None,
+        **options: Unpack[TurnOptions],
+    ) -> Reply:
+        """Ask as with :meth:`stream`, and wait for the whole answer."""
+        return _finish(self._start("answer", text, audio, image, output, timeout_s, options))
+
+    def transcribe(self, audio: AudioInput, *, timeout_s: float | None = None) -> Reply:
+        """Write down what was said: the reply's ``transcript``."""
+        return _finish(self._start("transcribe", None, audio, None, "text", timeout_s, {}))
+
+    def speak(self, text: str, *, timeout_s: float | None = None, **options: Unpack[TurnOptions]) -> Reply:
+        """Speak this very text: the reply's ``audio``."""
+        return _finish(self._start("speak", text, None, None, "speech", timeout_s, options))
+
+    def voices(self) -> list[str]:
+        """The names that ``voice=`` takes; ``default`` is one of them."""
+        return list(self.info()["voices"])
+
+    def info(self) -> dict[str, Any]:
+        """What is served: voices, limits, output sample rate, checkpoint and version."""
+        info: dict[str, Any] = self._connection.model_parameter("info", _MANAGEMENT_TIMEOUT_S)
+        return info
+
+    def ready(self, timeout_s: float = _MANAGEMENT_TIMEOUT_S) -> bool:
+        """Whether the server answers a turn of one token.
+
+        Triton's own answer is not asked for: it says ready even of a model whose process died.
+        """
+        try:
+            self.chat("Hi", max_tokens=1, timeout_s=timeout_s)
+        except StreamOmniError:
+            return False
+        return True
+
+    def _start(
+        self,
+        task: Task,
+        text: str | None,
+        audio: AudioInput | None,
+        image: ImageInput | None,
+        output: Output,
+        timeout_s: float | None,
+        options: TurnOptions,
+    ) -> Stream:
+        from stream_omni_client.stream import Stream
+        from stream_omni_client.transport import Limits
+
+        request_id = secrets.token_hex(8)
+        inputs = turn_inputs(text, audio, image, output, task, options)
+        limits = Limits(self._first_event_timeout_s, self._idle_timeout_s, timeout_s)
+        return Stream(self._connection.start(request_id, inputs, limits), request_id)
+
+
+def _finish(stream: Stream) -> Reply:
+    with stream:
+        for _ in stream:
+            pass
+        return stream.reply

@@ -1,0 +1,87 @@
+"""``stream-omni``: finds the command's module and runs it. Loads nothing that the command does not need."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+
+@dataclass(frozen=True)
+class Command:
+    """``module`` has a ``main(arguments) -> exit code``; ``extra`` is what it needs installed beside the client."""
+
+    help: str
+    module: str
+    extra: str | None = None
+
+
+COMMANDS = {
+    "ask": Command("ask a question; see and hear the answer as it is made", "stream_omni_client.ask_command"),
+    "voices": Command("list the voices that the server has", "stream_omni_client.voices_command"),
+    "health": Command("see whether the server answers", "stream_omni_client.health_command"),
+    "serve": Command("start a server on a built directory", "stream_omni.serving.serve", "server"),
+    "build": Command("make a built directory from a checkpoint", "stream_omni_build.main", "build"),
+    "replay": Command("compare an installation with recorded cases", "stream_omni_build.replay_command", "build"),
+    "record": Command("record such cases from a checkpoint", "stream_omni_build.record_command", "build"),
+}
+_OURS = ("stream_omni", "stream_omni_client", "stream_omni_build")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line (default: this process's). Returns the exit code: 2 for a line that cannot be run."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"stream-omni {_version()}")
+        return 0
+    name = arguments[0]
+    if name not in COMMANDS:
+        print(f"stream-omni: there is no command {name!r}; see stream-omni --help", file=sys.stderr)
+        return 2
+    try:
+        return _load(COMMANDS[name])(arguments[1:])
+    except ModuleNotFoundError as error:
+        extra = COMMANDS[name].extra
+        missing = (error.name or "").partition(".")[0]
+        if extra is None or missing in _OURS:
+            raise
+        print(
+            f"stream-omni {name} needs {missing}, which the client's installation leaves out: "
+            f'pip install "stream-omni[{extra}]"',
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        return 130  # as a shell reports a program ended by Ctrl-C
+
+
+def _load(command: Command) -> Callable[[list[str]], int]:
+    run: Callable[[list[str]], int] = importlib.import_module(command.module).main
+    return run
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: stream-omni COMMAND [OPTIONS]",
+            "",
+            *lines,
+            "",
+            "stream-omni COMMAND --help tells a command's options, stream-omni --version the version.",
+            'serve needs pip install "stream-omni[server]"; build, replay and record need "stream-omni[build]".',
+        ]
+    )
+
+
+def _version() -> str:
+    try:
+        return version("stream-omni")
+    except PackageNotFoundError:
+        return "(not installed: run from a source tree)"

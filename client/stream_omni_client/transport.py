@@ -1,0 +1,126 @@
+"""The gRPC connection: one stream per turn, and no way to wait for ever.
+
+A process of the server that dies in the middle of a turn leaves its stream open and silent. So silence is watched here:
+a thread per turn takes what arrives, and the caller waits for it with a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from stream_omni_client.errors import ConnectionFailed, DeadlineExceeded, StreamOmniError, error_of
+from stream_omni_client.events import Event
+from stream_omni_client.wire import decode_event, encode_request
+
+_MODEL = "stream_omni"
+_CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_ERRORS_AS_STATUS = (("triton_grpc_error", "true"),)  # else an error is a message and the stream stays open
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait, in seconds: for the first event, between two events, for the whole turn (None: no limit)."""
+
+    first_event_s: float
+    idle_s: float
+    turn_s: float | None
+
+
+class Connection:
+    """A channel to one server. Turns may share it, from several threads; it connects when first used."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._channel = grpc.insecure_channel(url, options=_CHANNEL_OPTIONS)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+
+    def start(self, request_id: str, inputs: Mapping[str, Any], limits: Limits) -> Responses:
+        """Send a turn on a stream of its own and close the sending side, so that the server can end the stream."""
+        request = encode_request(_MODEL, request_id, inputs)
+        call = self._stub.ModelStreamInfer(iter([request]), timeout=limits.turn_s, metadata=_ERRORS_AS_STATUS)
+        return Responses(call, self.url, request_id, limits)
+
+    def model_parameter(self, name: str, timeout_s: float) -> Any:
+        """A JSON parameter of the model's configuration. Raises :class:`StreamOmniError`."""
+        try:
+            answer = self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=_MODEL), timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise _translate(error, self.url, None, timeout_s) from error
+        return json.loads(answer.config.parameters[name].string_value)
+
+    def close(self) -> None:
+        """Ends every turn that is still running."""
+        self._channel.close()
+
+
+Arrival: TypeAlias = tuple[float, service_pb2.ModelStreamInferResponse] | grpc.RpcError | None
+"""The time and the response, or how the stream ended (None: well)."""
+
+
+class Responses(Iterator[Event]):
+    """The events of one turn as they arrive, until the server ends the stream. Raises :class:`StreamOmniError`."""
+
+    def __init__(self, call: Any, url: str, request_id: str, limits: Limits) -> None:
+        self._call, self._url, self._request_id, self._limits = call, url, request_id, limits
+        self._started = time.monotonic()
+        self._any_arrived = False
+        self._arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        # The thread must not hold this object: dropping it is a way to leave the stream.
+        threading.Thread(target=_receive, args=(call, self._arrivals), daemon=True, name=f"turn-{request_id}").start()
+
+    def __next__(self) -> Event:
+        patience_s = self._limits.idle_s if self._any_arrived else self._limits.first_event_s
+        try:
+            arrival = self._arrivals.get(timeout=patience_s)
+        except queue.Empty:
+            self.cancel()
+            raise self._silence() from None
+        if arrival is None:
+            raise StopIteration
+        if isinstance(arrival, grpc.RpcError):
+            raise _translate(arrival, self._url, self._request_id, self._limits.turn_s) from arrival
+        at, response = arrival
+        if response.error_message:  # what stands between us and the server dropped the metadata
+            raise error_of(response.error_message, request_id=self._request_id)
+        self._any_arrived = True
+        return decode_event(response.infer_response, at - self._started)
+
+    def cancel(self) -> None:
+        """End the turn on the server too. After the end of the stream this does nothing."""
+        self._call.cancel()
+
+    def _silence(self) -> DeadlineExceeded:
+        if self._any_arrived:
+            what = f"nothing more came for {self._limits.idle_s:g} s (idle_timeout_s)"
+        else:
+            what = f"nothing came within {self._limits.first_event_s:g} s (first_event_timeout_s)"
+        message = f"{self._url}: {what}; the turn was cancelled"
+        return DeadlineExceeded(message, reason="SILENCE", request_id=self._request_id)
+
+
+def _receive(call: Any, arrivals: queue.SimpleQueue[Arrival]) -> None:
+    try:
+        for response in call:
+            arrivals.put((time.monotonic(), response))
+        arrivals.put(None)
+    except grpc.RpcError as error:
+        arrivals.put(error)
+
+
+def _translate(error: grpc.RpcError, url: str, request_id: str | None, timeout_s: float | None) -> StreamOmniError:
+    code, details = error.code().name, error.details() or ""
+    if code == "DEADLINE_EXCEEDED" and timeout_s is not None:
+        return DeadlineExceeded(f"{url}: not over after {timeout_s:g} s", reason="DEADLINE", request_id=request_id)
+    known = error_of(details, code, request_id)
+    if isinstance(known, ConnectionFailed):
+        return ConnectionFailed(f"{url}: {details}", reason=code, request_id=request_id)
+    return known

@@ -1,0 +1,131 @@
+"""The tensors of the served model ``stream_omni``: a turn's inputs out, its events in.
+
+Raw users of Triton need none of this: the tensors are plain and named. The names and types here are the protocol.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
+
+from stream_omni_client.errors import InvalidRequest, ServerError
+from stream_omni_client.events import AudioDelta, Done, Event, Mark, TextDelta, Timings, TranscriptDelta
+
+_INPUT_TYPES = {
+    "task": "BYTES",
+    "text": "BYTES",
+    "audio": "FP32",
+    "sample_rate": "INT32",
+    "image": "BYTES",
+    "output": "BYTES",
+    "history": "BYTES",
+    "system": "BYTES",
+    "voice": "BYTES",
+    "max_tokens": "INT32",
+    "max_audio_ms": "INT32",
+    "temperature": "FP32",
+    "top_p": "FP32",
+    "seed": "UINT64",
+}
+_NUMPY_TYPES: dict[str, np.dtype[Any]] = {
+    "FP32": np.dtype("<f4"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "UINT64": np.dtype("<u8"),
+}
+
+
+def encode_request(model: str, request_id: str, inputs: Mapping[str, Any]) -> service_pb2.ModelInferRequest:
+    """The message that starts the turn. Raises :class:`InvalidRequest` for a value that its type cannot hold."""
+    request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
+    for name, value in inputs.items():
+        triton_type = _INPUT_TYPES[name]
+        try:
+            length, content = _encode(triton_type, value)
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            message = f"{name} = {value!r} cannot be sent as {triton_type}: {error}"
+            raise InvalidRequest(message, reason="INVALID_ARGUMENT", request_id=request_id) from error
+        request.inputs.add(name=name, datatype=triton_type, shape=[length])
+        request.raw_input_contents.append(content)
+    return request
+
+
+def _encode(triton_type: str, value: Any) -> tuple[int, bytes]:
+    if triton_type == "BYTES":
+        elements = value if isinstance(value, list) else [value.encode()]
+        return len(elements), b"".join(len(element).to_bytes(4, "little") + element for element in elements)
+    values = np.atleast_1d(np.asarray(value, _NUMPY_TYPES[triton_type]))
+    return len(values), values.tobytes()
+
+
+def decode_event(response: service_pb2.ModelInferResponse, elapsed_s: float) -> Event:
+    """Raises :class:`ServerError` where the response is no event of the protocol."""
+    try:
+        return _decode(_Outputs(response), elapsed_s)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        message = f"the server sent what is no event ({reason})"
+        raise ServerError(message, reason="PROTOCOL", request_id=response.id) from error
+
+
+def _decode(outputs: _Outputs, elapsed_s: float) -> Event:
+    kind, seq = outputs.text("event"), outputs.integer("seq")
+    if kind == "transcript":
+        return TranscriptDelta(seq, elapsed_s, outputs.text("delta"))
+    if kind == "text":
+        return TextDelta(seq, elapsed_s, outputs.text("delta"))
+    if kind == "audio":
+        return AudioDelta(
+            seq,
+            elapsed_s,
+            samples=outputs.array("samples"),
+            sample_rate_hz=outputs.integer("sample_rate"),
+            start_ms=outputs.integer("start_ms"),
+            marks=tuple(Mark(*mark) for mark in json.loads(outputs.text("marks") or "[]")),
+            units=outputs.array("units"),
+        )
+    if kind == "done":
+        return _decode_done(seq, elapsed_s, json.loads(outputs.text("detail")))
+    raise ValueError(f"unknown event {kind!r}")
+
+
+def _decode_done(seq: int, elapsed_s: float, detail: dict[str, Any]) -> Done:
+    return Done(
+        seq,
+        elapsed_s,
+        finish_reason=detail["finish_reason"],
+        text_finish=detail.get("text_finish"),
+        audio_finish=detail.get("audio_finish"),
+        transcript=detail["transcript"],
+        text=detail["text"],
+        usage=detail["usage"],
+        timings=Timings(**{name: detail["timings"].get(name) for name in Timings.__dataclass_fields__}),
+        effective=detail["effective"],
+    )
+
+
+class _Outputs:
+    """A response's tensors by name; they travel as raw bytes, in the order of their descriptions."""
+
+    def __init__(self, response: service_pb2.ModelInferResponse) -> None:
+        self._raw: dict[str, tuple[str, bytes]] = {
+            output.name: (output.datatype, content)
+            for output, content in zip(response.outputs, response.raw_output_contents, strict=True)
+        }
+
+    def array(self, name: str) -> NDArray[Any]:
+        triton_type, content = self._raw[name]
+        return np.frombuffer(content, _NUMPY_TYPES[triton_type])
+
+    def integer(self, name: str) -> int:
+        return int(self.array(name)[0])
+
+    def text(self, name: str) -> str:
+        """The first element of a BYTES tensor (after its four bytes of length); "" where there is none."""
+        content = self._raw[name][1]
+        return content[4 : 4 + int.from_bytes(content[:4], "little")].decode()

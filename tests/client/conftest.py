@@ -1,0 +1,46 @@
+"""A real tritonserver that speaks the wire protocol without any network: protocol_model/ does what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from stream_omni_client import StreamOmni
+
+from stream_omni.serving.launcher import TritonServer
+
+PROTOCOL_MODEL = Path(__file__).parent / "protocol_model"
+
+
+@contextmanager
+def protocol_server(log: Path) -> Iterator[TritonServer]:
+    with log.open("wb") as output, TritonServer(PROTOCOL_MODEL, probe=_probe, drain_timeout_s=1, log=output) as server:
+        yield server
+
+
+def _probe(url: str, timeout_s: float) -> None:
+    with StreamOmni(url) as client:
+        if not client.ready(timeout_s):
+            raise ConnectionError("no answer")
+
+
+@pytest.fixture(scope="session")
+def protocol_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of a server for tests that leave it as it was."""
+    with protocol_server(tmp_path_factory.mktemp("protocol-server") / "log") as server:
+        yield server.grpc_url
+
+
+@pytest.fixture
+def client(protocol_url: str) -> Iterator[StreamOmni]:
+    with StreamOmni(protocol_url, first_event_timeout_s=5, idle_timeout_s=5) as client:
+        yield client
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[TritonServer]:
+    """A server for a test that breaks it."""
+    with protocol_server(tmp_path / "log") as server:
+        yield server

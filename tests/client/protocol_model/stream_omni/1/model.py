@@ -1,0 +1,166 @@
+"""A served model that speaks the protocol and does what the question's first word says. No network, no library."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+OUTPUTS = {
+    "event": object,
+    "seq": np.int32,
+    "delta": object,
+    "samples": np.int16,
+    "sample_rate": np.int32,
+    "start_ms": np.int32,
+    "marks": object,
+    "units": np.int32,
+    "detail": object,
+}
+RATE_HZ = 22050
+
+
+class Turn:
+    def __init__(self, request):
+        self.inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        self.sender = request.get_response_sender()
+        self.seq = 0
+
+    def words(self, name):
+        return self.inputs[name][0].decode() if name in self.inputs else ""
+
+    def send(self, event, **values):
+        values = {"event": event, "seq": self.seq, **values}
+        tensors = []
+        for name, kind in OUTPUTS.items():
+            value = values.get(name, [])
+            value = value.encode() if isinstance(value, str) else value
+            tensors.append(pb_utils.Tensor(name, np.array(value, kind).reshape(-1)))
+        self.sender.send(pb_utils.InferenceResponse(tensors))
+        self.seq += 1
+
+    def finish(self, message=None, code=None):
+        if message is None:
+            self.sender.send(flags=FINAL)
+        else:
+            error = pb_utils.TritonError(message, code)
+            self.sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.cancelled = 0
+
+    def execute(self, requests):
+        for request in requests:
+            threading.Thread(target=self.answer, args=(Turn(request),), daemon=True).start()
+
+    def answer(self, turn):
+        command, _, rest = turn.words("text").partition(" ")
+        getattr(self, f"do_{command}", self.do_echo)(turn, rest)
+
+    def do_echo(self, turn, rest):
+        """Every kind of event; `done` tells which inputs came."""
+        transcript, text = "", "Grüße, 世界"
+        if "audio" in turn.inputs:
+            transcript = "what is this"
+            turn.send("transcript", delta="what ")
+            turn.send("transcript", delta="is this")
+        speech = turn.words("output") == "speech"
+        if turn.words("task") == "transcribe":
+            text = ""
+        else:
+            turn.send("text", delta=text[:7])
+            if speech:
+                turn.send("audio", **piece(0, marks=[[0, 5, 0], [7, 9, 200]]))
+            turn.send("text", delta=text[7:])
+            if speech:
+                turn.send("audio", **piece(1, marks=[]))
+        detail = {
+            "finish_reason": "stop",
+            "text_finish": "stop",
+            "audio_finish": "length" if speech else None,
+            "transcript": transcript,
+            "text": text,
+            "usage": {"prompt_tokens": 7, "text_tokens": 3},
+            "timings": {"first_transcript_ms": None, "first_text_ms": 1.5, "first_audio_ms": None, "total_ms": 2},
+            "effective": {name: describe(value) for name, value in turn.inputs.items()},
+        }
+        turn.send("done", detail=json.dumps(detail))
+        turn.finish()
+
+    def do_refuse(self, turn, rest):
+        code, _, message = rest.partition(" ")
+        turn.finish(message, getattr(pb_utils.TritonError, code))
+
+    def do_break(self, turn, rest):
+        turn.send("text", delta="half of it")
+        turn.finish("INTERNAL: the stage llm is gone; try again.", pb_utils.TritonError.INTERNAL)
+
+    def do_silent(self, turn, rest):
+        self.wait_for_cancel(turn)
+
+    def do_pause(self, turn, rest):
+        turn.send("text", delta="one")
+        self.wait_for_cancel(turn)
+
+    def do_endless(self, turn, rest):
+        while not turn.sender.is_cancelled():
+            turn.send("text", delta="more ")
+            time.sleep(0.02)
+        self.cancelled += 1
+        turn.finish()
+
+    def do_cancelled(self, turn, rest):
+        turn.send("text", delta=str(self.cancelled))
+        turn.send("done", detail=json.dumps(EMPTY_DETAIL))
+        turn.finish()
+
+    def do_skip(self, turn, rest):
+        turn.send("text", delta="one")
+        turn.seq += 1
+        turn.send("text", delta="three")
+        turn.finish()
+
+    def do_vanish(self, turn, rest):
+        turn.send("text", delta="one")
+        turn.finish()
+
+    def do_garble(self, turn, rest):
+        turn.send("song")
+        turn.finish()
+
+    def do_die(self, turn, rest):
+        turn.send("text", delta="one")
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def wait_for_cancel(self, turn):
+        while not turn.sender.is_cancelled():
+            time.sleep(0.02)
+        self.cancelled += 1
+        turn.finish()
+
+
+EMPTY_DETAIL = {"finish_reason": "stop", "transcript": "", "text": "", "usage": {}, "timings": {}, "effective": {}}
+
+
+def piece(number, marks):
+    ramp = np.arange(4410) + 4410 * number  # 0.2 s
+    return {
+        "samples": ramp,
+        "sample_rate": RATE_HZ,
+        "start_ms": 200 * number,
+        "marks": json.dumps(marks),
+        "units": [5, 6, 7, 8, 9],
+    }
+
+
+def describe(value):
+    if value.dtype == object:
+        return [element.decode("utf-8", "replace") for element in value]
+    return {"type": str(value.dtype), "shape": list(value.shape), "first": value[0].item(), "sum": float(value.sum())}
