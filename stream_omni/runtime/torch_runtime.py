@@ -12,7 +12,9 @@ from stream_omni.checkpoint import open_sources, read_model_info
 from stream_omni.graphs import Graph, graphs
 from stream_omni.networks import SOURCE_OF, make_network
 from stream_omni.networks.weights import Network, load_weights
-from stream_omni.runtime.session import Array
+from stream_omni.runtime.session import Array, Session
+
+SPEECH_TOKENIZER = "speech_tokenizer_v1.onnx"  # in the CosyVoice directory
 
 
 class TorchSession:
@@ -47,12 +49,26 @@ class TorchRuntime:
         self.info = read_model_info(checkpoint, cosyvoice)
         self._sources = open_sources(checkpoint, cosyvoice)
         self._graphs = graphs(self.info)
-        self._sessions: dict[str, TorchSession] = {}
+        self._cosyvoice = cosyvoice
+        self._sessions: dict[str, Session] = {}
 
-    def session(self, graph: str) -> TorchSession:
-        """Raises KeyError for a graph that the checkpoint does not have."""
+    def session(self, graph: str) -> Session:
+        """One of :mod:`stream_omni.graphs`, or "speech_tokenizer", which comes as ONNX with CosyVoice and so is run by
+        ONNX Runtime. Raises KeyError for one that the checkpoint does not have."""
         if graph not in self._sessions:
-            network = make_network(graph, self.info)
-            load_weights(network, self._sources[SOURCE_OF[graph]])
-            self._sessions[graph] = TorchSession(self._graphs[graph], network)
+            self._sessions[graph] = self._load_tokenizer() if graph == "speech_tokenizer" else self._load(graph)
         return self._sessions[graph]
+
+    def _load(self, graph: str) -> TorchSession:
+        described = self._graphs[graph]
+        network = make_network(graph, self.info)
+        load_weights(network, self._sources[SOURCE_OF[graph]])
+        return TorchSession(described, network)
+
+    def _load_tokenizer(self) -> Session:
+        from stream_omni.runtime.onnx_runtime import OnnxSession
+
+        path = self._cosyvoice / SPEECH_TOKENIZER if self._cosyvoice else None
+        if path is None or not path.is_file():
+            raise KeyError(f"there is no {SPEECH_TOKENIZER} in {self._cosyvoice}")
+        return OnnxSession(path)
