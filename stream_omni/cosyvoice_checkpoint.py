@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream_omni.cosyvoice_yaml import CosyVoiceError, Section, read_configuration
+from stream_omni.checkpoint_files import CheckpointError
+from stream_omni.cosyvoice_yaml import Section
 from stream_omni.model_info import FlowSizes, VocoderSizes
 
 CONFIGURATION = "cosyvoice.yaml"
@@ -30,10 +31,10 @@ class PickledTensors:
 
     def __init__(self, path: Path, prefix: str = "") -> None:
         if not path.is_file():
-            raise CosyVoiceError(f"{path} is missing")
+            raise CheckpointError(f"{path} is missing")
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         if not isinstance(content, Mapping):
-            raise CosyVoiceError(f"{path} holds a {type(content).__name__}, not named tensors")
+            raise CheckpointError(f"{path} holds a {type(content).__name__}, not named tensors")
         self._tensors = {str(k).removeprefix(prefix): v for k, v in content.items() if isinstance(v, Tensor)}
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -55,29 +56,27 @@ def open_hift(directory: Path) -> PickledTensors:
 def read_cosyvoice(directory: Path) -> tuple[FlowSizes, VocoderSizes, Voices]:
     """Sizes of both networks, and the voices: name -> speaker embedding [speaker_size].
 
-    Raises CosyVoiceError, naming the file and what is wrong with it.
+    Raises CheckpointError, naming the file and what is wrong with it.
     """
-    path = directory / CONFIGURATION
-    if not path.is_file():
-        raise CosyVoiceError(f"{path} is missing")
-    configuration = Section(read_configuration(path), str(path))
-    hift = open_hift(directory)
-    flow, vocoder = _flow_sizes(configuration), _vocoder_sizes(configuration, hift)
+    configuration = Section.read(directory / CONFIGURATION)
+    flow, vocoder = _flow_sizes(configuration), _vocoder_sizes(configuration, open_hift(directory))
     return flow, vocoder, read_voices(directory / VOICES, flow.speaker_size)
 
 
 def read_voices(path: Path, speaker_size: int) -> Voices:
     if not path.is_file():
-        raise CosyVoiceError(f"{path} is missing")
+        raise CheckpointError(f"{path} is missing")
     found: Voices = {}
     for name, info in torch.load(path, map_location="cpu", weights_only=True).items():
         embedding = info.get("embedding") if isinstance(info, Mapping) else None
         if not isinstance(embedding, Tensor) or embedding.numel() != speaker_size:
             shape = tuple(embedding.shape) if isinstance(embedding, Tensor) else None
-            raise CosyVoiceError(f"{path}: voice {name!r} has an embedding of shape {shape}, not {speaker_size} values")
+            raise CheckpointError(
+                f"{path}: voice {name!r} has an embedding of shape {shape}, not {speaker_size} values"
+            )
         found[name] = embedding.to(torch.float32).flatten().numpy().copy()
     if not found:
-        raise CosyVoiceError(f"{path} holds no voice")
+        raise CheckpointError(f"{path} holds no voice")
     return found
 
 
@@ -85,16 +84,17 @@ def _flow_sizes(configuration: Section) -> FlowSizes:
     flow = configuration.section("flow")
     encoder, regulator, decoder = flow.section("encoder"), flow.section("length_regulator"), flow.section("decoder")
     estimator, solver = decoder.section("estimator"), decoder.section("cfm_params").section("content")
-    encoder.require(
-        normalize_before=True,
-        input_layer="linear",
-        pos_enc_layer_type="rel_pos_espnet",
-        selfattention_layer_type="rel_selfattn",
-        use_cnn_module=False,
-        macaron_style=False,
-    )
-    solver.require(solver="euler", t_scheduler="cosine")
-    estimator.require(act_fn="gelu", in_channels=4 * flow.integer("output_size"))
+    # what the networks here implement, where the file could ask for something else
+    encoder.require("normalize_before", True)
+    encoder.require("input_layer", "linear")
+    encoder.require("pos_enc_layer_type", "rel_pos_espnet")
+    encoder.require("selfattention_layer_type", "rel_selfattn")
+    encoder.require("use_cnn_module", False)
+    encoder.require("macaron_style", False)
+    solver.require("solver", "euler")
+    solver.require("t_scheduler", "cosine")
+    estimator.require("act_fn", "gelu")
+    estimator.require("in_channels", 4 * flow.integer("output_size"))
     return FlowSizes(
         units=flow.integer("vocab_size"),
         unit_embedding_size=flow.integer("input_size"),
@@ -133,9 +133,9 @@ def _vocoder_sizes(configuration: Section, tensors: PickledTensors) -> VocoderSi
         istft_size=istft.integer("n_fft"),
         istft_hop=istft.integer("hop_len"),
         resblock_kernels=hift.integers("resblock_kernel_sizes"),
-        resblock_dilations=hift.rows("resblock_dilation_sizes"),
+        resblock_dilations=hift.integer_lists("resblock_dilation_sizes"),
         source_kernels=hift.integers("source_resblock_kernel_sizes"),
-        source_dilations=hift.rows("source_resblock_dilation_sizes"),
+        source_dilations=hift.integer_lists("source_resblock_dilation_sizes"),
         lrelu_slope=hift.number("lrelu_slope"),
         audio_limit=hift.number("audio_limit"),
         harmonics=harmonics,
@@ -151,6 +151,6 @@ def _source_linear(tensors: PickledTensors, harmonics: int) -> tuple[tuple[float
     shapes, wanted = tensors.shapes(), {f"{SOURCE_LINEAR}.weight": (1, harmonics), f"{SOURCE_LINEAR}.bias": (1,)}
     for name, shape in wanted.items():
         if shapes.get(name) != shape:
-            raise CosyVoiceError(f"hift.pt: {name} has shape {shapes.get(name)}, not {shape}")
+            raise CheckpointError(f"hift.pt: {name} has shape {shapes.get(name)}, not {shape}")
     weights = tuple(float(w) for w in tensors.get(f"{SOURCE_LINEAR}.weight").flatten())
     return weights, float(tensors.get(f"{SOURCE_LINEAR}.bias"))

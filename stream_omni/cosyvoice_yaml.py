@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-
-class CosyVoiceError(ValueError):
-    """A CosyVoice directory lacks something, or holds it in another form than this product runs."""
+from stream_omni.checkpoint_files import CheckpointError, Settings
 
 
 class _DataLoader(yaml.SafeLoader):
@@ -36,27 +34,27 @@ def _construct(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
 _DataLoader.add_multi_constructor("!", _construct)
 
 
-def read_configuration(path: Path) -> dict[Hashable, Any]:
-    """The file as data. Raises CosyVoiceError for a reference to a name that is not there."""
+def read_configuration(path: Path) -> dict[str, Any]:
+    """The file as data. Raises CheckpointError for a reference to a name that is not there."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_DataLoader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
-        raise CosyVoiceError(f"{path} is no YAML: {error}") from error
+        raise CheckpointError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict):
-        raise CosyVoiceError(f"{path} is no mapping")
-    resolved: dict[Hashable, Any] = {}
+        raise CheckpointError(f"{path} is no mapping")
+    resolved: dict[str, Any] = {}
     for key, value in content.items():  # a reference names an earlier key, as in HyperPyYAML
         resolved[key] = _resolve(value, resolved, path)
     return resolved
 
 
-def _resolve(value: Any, names: Mapping[Hashable, Any], path: Path) -> Any:
+def _resolve(value: Any, names: Mapping[str, Any], path: Path) -> Any:
     if isinstance(value, _Reference):
         match = re.fullmatch(r"<([^<>\[\]]+)>", value)
         if match is None:
             return str(value)  # arithmetic on references, which no size uses
         if match[1] not in names:
-            raise CosyVoiceError(f"{path}: !ref {value} names nothing above it")
+            raise CheckpointError(f"{path}: !ref {value} names nothing above it")
         return names[match[1]]
     if isinstance(value, dict):
         return {k: _resolve(v, names, path) for k, v in value.items()}
@@ -65,49 +63,30 @@ def _resolve(value: Any, names: Mapping[Hashable, Any], path: Path) -> Any:
     return value
 
 
-class Section:
-    """A mapping of the configuration that knows its place in the file, for errors that name it."""
+class Section(Settings):
+    """A mapping of the configuration, which knows its place in the file."""
 
-    def __init__(self, values: Any, place: str) -> None:
+    @classmethod
+    def read(cls, path: Path) -> Section:
+        """The whole file. Raises CheckpointError where it is missing or no such file."""
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing")
+        return cls(read_configuration(path), str(path))
+
+    def section(self, key: str) -> Section:
+        values = self.values.get(key)
         if not isinstance(values, dict):
-            raise CosyVoiceError(f"{place} is no mapping")
-        self.values, self.place = values, place
+            raise self.error(key, "a mapping")
+        return Section(values, f"{self.place}: {key}")
 
-    def section(self, name: str) -> Section:
-        return Section(self._get(name), f"{self.place}: {name}")
+    def integers(self, key: str) -> tuple[int, ...]:
+        values = self.values.get(key)
+        if not isinstance(values, list) or not values or not all(isinstance(v, int) for v in values):
+            raise self.error(key, "a list of whole numbers")
+        return tuple(values)
 
-    def integer(self, name: str) -> int:
-        value = self._get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise CosyVoiceError(f"{self.place}: {name} is {value!r}, not a whole number of at least 1")
-        return value
-
-    def number(self, name: str) -> float:
-        value = self._get(name)
-        try:
-            return float(value)  # YAML 1.1 reads 1e-06 as a string
-        except (TypeError, ValueError):
-            raise CosyVoiceError(f"{self.place}: {name} is {value!r}, not a number") from None
-
-    def integers(self, name: str) -> tuple[int, ...]:
-        value = self._get(name)
-        if not isinstance(value, list) or not value or not all(isinstance(v, int) for v in value):
-            raise CosyVoiceError(f"{self.place}: {name} is {value!r}, not a list of whole numbers")
-        return tuple(value)
-
-    def rows(self, name: str) -> tuple[tuple[int, ...], ...]:
-        value = self._get(name)
-        if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
-            raise CosyVoiceError(f"{self.place}: {name} is {value!r}, not a list of lists")
-        return tuple(tuple(row) for row in value)
-
-    def require(self, **expected: Any) -> None:
-        """The one value that this product's networks implement, where the file could ask for another."""
-        for name, value in expected.items():
-            if self.values.get(name, value) != value:
-                raise CosyVoiceError(f"{self.place}: {name} is {self.values[name]!r}; only {value!r} is implemented")
-
-    def _get(self, name: str) -> Any:
-        if name not in self.values:
-            raise CosyVoiceError(f"{self.place}: {name} is missing")
-        return self.values[name]
+    def integer_lists(self, key: str) -> tuple[tuple[int, ...], ...]:
+        values = self.values.get(key)
+        if not isinstance(values, list) or not all(isinstance(row, list) for row in values):
+            raise self.error(key, "a list of lists of whole numbers")
+        return tuple(tuple(row) for row in values)

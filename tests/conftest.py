@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from voice_runtime import VoiceRuntime
 
 from stream_omni.cosyvoice_checkpoint import Voices, read_cosyvoice
-from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
+from stream_omni.model_info import ModelInfo
+from stream_omni.runtime.torch_runtime import TorchRuntime
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -49,22 +49,16 @@ def tiny_checkpoint_128256() -> Path:
 
 
 @pytest.fixture(scope="session")
-def voice_info(tiny_cosyvoice: Path) -> ModelInfo:
-    """The tiny CosyVoice checkpoint, described; the language model's sizes in it are stand-ins that no test reads."""
-    flow, vocoder, voices = read_cosyvoice(tiny_cosyvoice)
-    llama = LlamaSizes(64, 128, 4, 2, 16, 2, 4, 2, 1e-5, Rope(5e5))
-    vocabulary = Vocabulary(132352, 132352, flow.units, 128000, 128009, 128002, (128009,))
-    vision = VisionSizes(32, 64, 2, 2, 384, 14, 1e-6)
-    image = ImageLayout("pad", "flat", ())
-    return ModelInfo("tiny", llama, vocabulary, vision, image, 4096, "", flow, vocoder, next(iter(voices)))
+def voice_runtime(tiny_checkpoint: Path, tiny_cosyvoice: Path) -> TorchRuntime:
+    return TorchRuntime(tiny_checkpoint, tiny_cosyvoice)
+
+
+@pytest.fixture(scope="session")
+def voice_info(voice_runtime: TorchRuntime) -> ModelInfo:
+    return voice_runtime.info
 
 
 @pytest.fixture(scope="session")
 def voices(tiny_cosyvoice: Path) -> Voices:
     """Speaker embeddings of the tiny CosyVoice checkpoint by name."""
     return read_cosyvoice(tiny_cosyvoice)[2]
-
-
-@pytest.fixture(scope="session")
-def voice_runtime(voice_info: ModelInfo, tiny_cosyvoice: Path) -> VoiceRuntime:
-    return VoiceRuntime(voice_info, tiny_cosyvoice)

@@ -22,19 +22,21 @@ CASES = ["cosy_n1", "cosy_n10", "cosy_n38", "cosy_n41", "cosy_n100", "cosy_promp
 
 @pytest.fixture(scope="module")
 def encoder(voice_info: ModelInfo, tiny_cosyvoice: Path) -> Network:
-    network = make_network("flow_encoder", voice_info)
-    load_weights(network, open_flow(tiny_cosyvoice))
-    return network
+    return load("flow_encoder", voice_info, tiny_cosyvoice)
 
 
 @pytest.fixture(scope="module")
 def estimator(voice_info: ModelInfo, tiny_cosyvoice: Path) -> Network:
-    network = make_network("flow_estimator", voice_info)
-    load_weights(network, open_flow(tiny_cosyvoice))
+    return load("flow_estimator", voice_info, tiny_cosyvoice)
+
+
+def load(graph: str, info: ModelInfo, cosyvoice: Path) -> Network:
+    network = make_network(graph, info)
+    load_weights(network, open_flow(cosyvoice))
     return network
 
 
-def encoder_inputs(case: dict, arrays: dict, info: ModelInfo, speaker: np.ndarray) -> list[torch.Tensor]:
+def encoder_inputs(case: dict, info: ModelInfo, speaker: np.ndarray) -> list[torch.Tensor]:
     prompt_frames = case["n_prompt_frames"]
     places = MelClock.of(info.flow, info.vocoder).whole(len(case["token"]), len(case["prompt_token"]), prompt_frames)
     units = np.array([*case["prompt_token"], *case["token"]], np.int64)
@@ -45,7 +47,7 @@ def encoder_inputs(case: dict, arrays: dict, info: ModelInfo, speaker: np.ndarra
 def test_encoder_matches_the_recorded_case(name, fixtures_dir, encoder, voice_info, voices):
     case = json.loads((fixtures_dir / "cases" / f"{name}.json").read_text())
     arrays = np.load(fixtures_dir / "cases" / f"{name}.npz")
-    encoder_out, speaker, mu = encoder(*encoder_inputs(case, arrays, voice_info, voices[case["speaker"]]))
+    encoder_out, speaker, mu = encoder(*encoder_inputs(case, voice_info, voices[case["speaker"]]))
     np.testing.assert_allclose(encoder_out[0], arrays["encoder_out"], atol=1e-4)
     np.testing.assert_allclose(speaker[0], arrays["spk"], atol=1e-4)
     np.testing.assert_allclose(mu[0], arrays["mu"], atol=1e-4)

@@ -20,15 +20,17 @@ CASES = ["cosy_n1", "cosy_n10", "cosy_n38", "cosy_n41", "cosy_n100", "cosy_promp
 
 @pytest.fixture(scope="module")
 def f0_predictor(voice_info: ModelInfo, tiny_cosyvoice: Path) -> Network:
-    network = make_network("f0_predictor", voice_info)
-    load_weights(network, open_hift(tiny_cosyvoice))
-    return network
+    return load("f0_predictor", voice_info, tiny_cosyvoice)
 
 
 @pytest.fixture(scope="module")
 def vocoder(voice_info: ModelInfo, tiny_cosyvoice: Path) -> Network:
-    network = make_network("vocoder", voice_info)
-    load_weights(network, open_hift(tiny_cosyvoice))
+    return load("vocoder", voice_info, tiny_cosyvoice)
+
+
+def load(graph: str, info: ModelInfo, cosyvoice: Path) -> Network:
+    network = make_network(graph, info)
+    load_weights(network, open_hift(cosyvoice))
     return network
 
 
