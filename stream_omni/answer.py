@@ -45,6 +45,24 @@ class Event:
     units: NDArray[np.int32] = field(default_factory=_no_units)  # [U]
     detail: str = ""
 
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Every output of the protocol, also those that this kind does not use."""
+        return {
+            "event": _bytes(self.kind),
+            "seq": np.array([self.seq], np.int32),
+            "delta": _bytes(self.delta),
+            "samples": self.samples,
+            "sample_rate": np.array([self.sample_rate_hz], np.int32),
+            "start_ms": np.array([self.start_ms], np.int32),
+            "marks": _bytes(self.marks),
+            "units": self.units,
+            "detail": _bytes(self.detail),
+        }
+
+
+def _bytes(text: str) -> NDArray[np.object_]:
+    return np.array([text.encode()], object)
+
 
 class Answer:
     """State of one answer. Each method that returns an event gives it the next number: emit events in that order."""

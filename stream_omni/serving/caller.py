@@ -5,13 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb
 
-from stream_omni.answer import Event
 from stream_omni.runtime.session import Array
 from stream_omni.serving.edge import inputs_of
 from stream_omni.serving.errors import TurnError
@@ -24,7 +22,7 @@ class Caller:
 
     def __init__(self, request: Any) -> None:
         self.began_s = time.monotonic()
-        self.inputs = inputs_of(request)
+        self.inputs: dict[str, Array] = inputs_of(request)
         self._sender = request.get_response_sender()
         self._lock = threading.Lock()
         self._closed = False
@@ -37,11 +35,12 @@ class Caller:
         with self._lock:
             return not self._closed and bool(self._sender.is_cancelled())
 
-    def send(self, event: Event) -> None:
-        if event.kind == "done":
-            self._close(_response(event))
+    def send(self, outputs: Mapping[str, Array], last: bool) -> None:
+        response = pb.InferenceResponse([pb.Tensor(name, array) for name, array in outputs.items()])
+        if last:
+            self._close(response)
         else:
-            self._sender.send(_response(event))
+            self._sender.send(response)
 
     def fail(self, error: TurnError | None) -> None:
         """End the turn with an error; None: with the cancellation that the client asked for."""
@@ -80,24 +79,3 @@ class Senders:
                 work()
             except Exception as error:
                 pb.Logger.log_warn(f"an answer could not be sent: {error}")
-
-
-def _response(event: Event) -> Any:
-    """Every response carries every output of the protocol."""
-    return pb.InferenceResponse(
-        output_tensors=[
-            pb.Tensor("event", _bytes(event.kind)),
-            pb.Tensor("seq", np.array([event.seq], np.int32)),
-            pb.Tensor("delta", _bytes(event.delta)),
-            pb.Tensor("samples", event.samples),
-            pb.Tensor("sample_rate", np.array([event.sample_rate_hz], np.int32)),
-            pb.Tensor("start_ms", np.array([event.start_ms], np.int32)),
-            pb.Tensor("marks", _bytes(event.marks)),
-            pb.Tensor("units", event.units),
-            pb.Tensor("detail", _bytes(event.detail)),
-        ]
-    )
-
-
-def _bytes(text: str) -> Array:
-    return np.array([text.encode()], object)

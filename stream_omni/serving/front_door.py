@@ -12,23 +12,30 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import triton_python_backend_utils as pb
 
-from stream_omni.answer import Event
+from stream_omni.runtime.session import Array
 from stream_omni.serving.caller import Caller, Senders
 from stream_omni.serving.errors import DeadlineError, DrainingError, OverloadedError, StageError, TurnError
 from stream_omni.serving.stage_calls import StageCalls
 from stream_omni.serving.stages import Stages
-from stream_omni.serving.turn_driver import TurnDriver
 
 _CANCEL_POLL_S = 0.05  # far below what a listener notices, and twenty looks a second cost nothing
 _RETRY_AFTER_MS = 1000  # about a short answer's time
 _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the process does
+
+
+Send = Callable[[Mapping[str, Array], bool], None]  # a response's outputs, and whether it is the last one
+
+
+class Driver(Protocol):
+    async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
+        """Answer one request, the last response included; ``began_s`` is when it came. May raise TurnError."""
 
 
 @dataclass
@@ -41,14 +48,13 @@ class _Guest:
 class FrontDoor:
     """``capacity`` turns run at once, each for at most ``turn_timeout_s``; one more is refused with a retry hint."""
 
-    def __init__(self, make_driver: Callable[[Stages], TurnDriver], capacity: int, turn_timeout_s: float) -> None:
-        self._capacity, self._turn_timeout_s = capacity, turn_timeout_s
+    def __init__(self, driver: Driver, capacity: int, turn_timeout_s: float) -> None:
+        self._driver, self._capacity, self._turn_timeout_s = driver, capacity, turn_timeout_s
         self._guests: dict[int, _Guest] = {}
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders = Senders()
         self._loop = asyncio.new_event_loop()
         self._stages = Stages(StageCalls(self._loop))
-        self._driver = make_driver(self._stages)
         self._closing = False
         for target in (self._loop.run_forever, self._notice_cancellations):
             threading.Thread(target=target, daemon=True, name="front-door").start()
@@ -77,8 +83,8 @@ class FrontDoor:
         try:
             self._admit()
             async with asyncio.timeout(self._turn_timeout_s):
-                caller = guest.caller
-                await self._driver.drive(turn, caller.inputs, caller.began_s, partial(self._send, turn, guest))
+                caller, send = guest.caller, partial(self._send, turn, guest)
+                await self._driver.drive(self._stages, turn, caller.inputs, caller.began_s, send)
         except asyncio.CancelledError:
             pass
         except TimeoutError:
@@ -101,8 +107,8 @@ class FrontDoor:
         await self._stages.release(turn)
         del self._guests[turn]
 
-    def _send(self, turn: int, guest: _Guest, event: Event) -> None:
-        self._senders.submit(turn, partial(guest.caller.send, event))
+    def _send(self, turn: int, guest: _Guest, outputs: Mapping[str, Array], last: bool) -> None:
+        self._senders.submit(turn, partial(guest.caller.send, outputs, last))
 
     def _notice_cancellations(self) -> None:
         """A client's cancel, disconnect and deadline all show here, and nowhere else."""

@@ -10,15 +10,13 @@ from stream_omni.serving.turn_driver import TurnDriver
 
 class TritonPythonModel:
     def initialize(self, args):
-        assets = Assets.load(artifacts_of(args))
-        limits = Limits.from_mapping(parameter(args, "info")["limits"])
-        schedule = ChunkSchedule(**parameter(args, "chunks"))
-        stage_timeout_s = parameter(args, "stage_timeout_s")
-        self._door = FrontDoor(
-            lambda stages: TurnDriver(stages, assets, limits, schedule, stage_timeout_s),
-            capacity=parameter(args, "capacity"),
-            turn_timeout_s=parameter(args, "turn_timeout_s"),
+        driver = TurnDriver(
+            Assets.load(artifacts_of(args)),
+            Limits.from_mapping(parameter(args, "info")["limits"]),
+            ChunkSchedule(**parameter(args, "chunks")),
+            parameter(args, "stage_timeout_s"),
         )
+        self._door = FrontDoor(driver, parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
 
     def execute(self, requests):
         for request in requests:
