@@ -45,4 +45,5 @@ def side_by_side(first_scale: float, *matrices: Tensor) -> Tensor:
 
 def joined(first_scale: float, *tensors: Tensor) -> Tensor:
     first, *others = tensors
-    return torch.cat([first * first_scale if first_scale != 1.0 else first, *others])
+    first = first * first_scale if first_scale != 1.0 else first
+    return torch.cat([first, *others]) if others else first  # a lone one, such as a head of 2 GB, is not copied

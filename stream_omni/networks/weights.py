@@ -7,8 +7,9 @@ tensors can be read one at a time, and two graphs that need the same one can sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -31,16 +32,25 @@ def as_it_is(tensor: Tensor) -> Tensor:
 class Weight:
     """``combine(*[source tensors])`` is the parameter; ``shapes`` are what the sources must have in the checkpoint.
 
-    Equal weights hold equal bytes; ``combine`` is a plain module-level function or a ``functools.partial`` of one with
-    hashable arguments, so that equality is known without reading.
+    ``combine`` is a plain module-level function or a ``functools.partial`` of one with hashable arguments, so that it
+    is known without reading which weights are equal.
     """
 
     sources: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     combine: Callable[..., Tensor] = as_it_is
 
+    @property
+    def identity(self) -> Hashable:
+        """Equal for weights that hold equal bytes of one source; a ``functools.partial`` itself equals no other."""
+        combine = self.combine
+        if isinstance(combine, partial):
+            return self.sources, combine.func, combine.args, tuple(sorted(combine.keywords.items()))
+        return self.sources, combine
+
     def read(self, tensors: TensorSource) -> Tensor:
-        return self.combine(*(tensors.get(name) for name in self.sources)).contiguous()
+        """Not contiguous where ``combine`` transposes: who writes it out in pieces is spared a whole copy."""
+        return self.combine(*(tensors.get(name) for name in self.sources))
 
 
 def weight(source: str, *shape: int) -> Weight:
@@ -65,7 +75,8 @@ def load_weights(network: Network, tensors: TensorSource) -> None:
     """Fill a network that was built on the "meta" device, tensor by tensor."""
     for name, origin in network.weights().items():
         owner, _, leaf = name.rpartition(".")
-        setattr(network.get_submodule(owner), leaf, nn.Parameter(origin.read(tensors), requires_grad=False))
+        parameter = nn.Parameter(origin.read(tensors).contiguous(), requires_grad=False)
+        setattr(network.get_submodule(owner), leaf, parameter)
     left = [n for n, p in (*network.named_parameters(), *network.named_buffers()) if p.device == torch.device("meta")]
     if left:
         raise ValueError(f"{type(network).__name__} has parameters of no known origin: {', '.join(left)}")

@@ -17,8 +17,9 @@ class Session(Protocol):
     def run(self, inputs: Mapping[str, Array], caches: Sequence[Array] = ()) -> dict[str, Array]:
         """Run once.
 
-        ``inputs`` by the names of :mod:`stream_omni.graphs`; ``caches`` in the order of ``Graph.cache_names()``, float32,
-        C-contiguous [B, kv_heads, S, head_size] views of the caller's memory, updated in place at the given positions.
+        ``inputs`` by the names of :mod:`stream_omni.graphs`; ``caches`` in the order of ``Graph.cache_names()``,
+        float32, C-contiguous [B, kv_heads, S, head_size] views of the caller's memory, updated in place at the given
+        positions.
         Returns the outputs by name, without the caches.
         """
         ...

@@ -1,0 +1,80 @@
+"""A checkpoint's networks as ONNX graphs, whose weights lie in files beside them.
+
+Memory does not grow with the checkpoint: networks are traced without weights, which are then copied tensor by tensor.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+
+from stream_omni.checkpoint import open_sources, read_model_info
+from stream_omni.graphs import Graph, graphs
+from stream_omni.model_info import ModelInfo
+from stream_omni.networks import SOURCE_OF, make_network
+from stream_omni.networks.weights import TensorSource
+from stream_omni_build.progress import Progress, silent
+from stream_omni_build.trace import trace
+from stream_omni_build.weight_files import Place, WeightFile
+
+
+class NoSpaceError(RuntimeError):
+    """The disk cannot take what a build would write."""
+
+
+def export_graphs(checkpoint: Path, cosyvoice: Path | None, out: Path, progress: Progress | None = None) -> ModelInfo:
+    """Write ``out``/graphs/NAME.onnx for every graph, the weight files beside them, and ``out``/assets/model.json.
+
+    The same checkpoint gives the same bytes. Raises CheckpointError where the directories do not hold what the networks
+    need, NoSpaceError before anything large is written.
+    """
+    progress = progress or silent()
+    info, sources = read_model_info(checkpoint, cosyvoice), open_sources(checkpoint, cosyvoice)
+    folder = out / "graphs"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {key: WeightFile(f"{key}.weights") for key in sources}
+    for graph in graphs(info).values():
+        with progress.step(f"export {graph.name}"):
+            _export(graph, info, files[SOURCE_OF[graph.name]], folder)
+    _write(files, sources, folder, progress)
+    for name in graphs(info):
+        onnx.checker.check_model(str(folder / f"{name}.onnx"))
+    (out / "assets").mkdir(exist_ok=True)
+    info.save(out / "assets" / "model.json")
+    return info
+
+
+def _export(graph: Graph, info: ModelInfo, file: WeightFile, folder: Path) -> None:
+    network = make_network(graph.name, info)
+    weights = network.weights()
+    shapes = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+    model = trace(graph, network, info.llama)
+    inputs = {value.name: value for value in model.graph.input}
+    for name in shapes:
+        if name in inputs:  # else the graph does not use it
+            model.graph.input.remove(inputs[name])
+            model.graph.initializer.append(_external(name, file.name, file.place(weights[name], shapes[name])))
+    onnx.save(model, folder / f"{graph.name}.onnx")
+
+
+def _external(name: str, location: str, place: Place) -> onnx.TensorProto:
+    tensor = onnx.TensorProto(
+        name=name, data_type=onnx.TensorProto.FLOAT, dims=place.shape, data_location=onnx.TensorProto.EXTERNAL
+    )
+    for key, value in (("location", location), ("offset", place.offset), ("length", place.length)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def _write(
+    files: Mapping[str, WeightFile], sources: Mapping[str, TensorSource], folder: Path, progress: Progress
+) -> None:
+    needed, free = sum(file.size for file in files.values()), shutil.disk_usage(folder).free
+    if needed > free:
+        raise NoSpaceError(f"{folder} has {free / 1e9:.1f} GB free; the weights need {needed / 1e9:.1f} GB")
+    for key, file in files.items():
+        with progress.step(f"write {file.name} ({file.size / 1e9:.2f} GB)"):
+            file.write(folder, sources[key], progress.counter(file.name, file.size))
