@@ -10,12 +10,13 @@ import numpy as np
 
 from stream_omni.replay.cases import Case
 
-# what a case takes in, or what only informs: nothing to compare
-INPUTS = {
+# what a case takes in, or what only informs: nothing to compare. ("wav" is an input's file name and a result's array.)
+INPUT_FIELDS = {
     *("mode", "seed", "text_vocab_size", "prompt_ids", "prefill_ids", "max_new_tokens", "image", "image_config"),
-    *("noise_seed", "speaker", "token", "prompt_token", "prompt_feat", "token_index", "wav", "sample_rate"),
+    *("noise_seed", "speaker", "token", "prompt_token", "wav", "sample_rate"),
     *("reference_seconds", "embed_lookup_clamped"),
 }
+INPUT_ARRAYS = {"prompt_feat", "token_index"}
 
 # maximum absolute error in float32; a field that is not named here is compared exactly
 TOLERANCE = {
@@ -80,11 +81,10 @@ class CaseResult:
 def compare(case: Case, observed: dict[str, Any]) -> CaseResult:
     """Compare every recorded field that is not an input. A field that was not observed is a failure, and so is an
     observed ``wav_end_to_end`` (no recorded twin) beyond its bound."""
-    recorded = {**case.fields, **case.arrays}
+    fields = {name: value for name, value in case.fields.items() if name not in INPUT_FIELDS}
+    arrays = {name: array for name, array in case.arrays.items() if name not in INPUT_ARRAYS}
     found = []
-    for name, value in recorded.items():
-        if name in INPUTS:
-            continue
+    for name, value in {**fields, **arrays}.items():
         if name not in observed:
             found.append(Difference(name, False, note="recorded, but not computed here"))
         else:

@@ -70,7 +70,7 @@ def replay(cases: Sequence[Case], installation: Installation, report: Callable[[
     """Replay every applicable case; ``report`` gets a line for each as it is done."""
     summary = Summary()
     for case in cases:
-        if reason := _not_applicable(case, installation):
+        if reason := not_applicable(case, installation):
             summary.not_applicable.append(case.name)
             report(f"{case.name:<28} not applicable: {reason}")
             continue
@@ -87,7 +87,8 @@ def _replay_one(case: Case, installation: Installation) -> CaseResult:
         return CaseResult.failed(case.name, f"{type(error).__name__}: {error}")
 
 
-def _not_applicable(case: Case, installation: Installation) -> str | None:
+def not_applicable(case: Case, installation: Installation) -> str | None:
+    """Why a case says nothing about this installation; None when it does."""
     rows = installation.model.info.vocabulary.text_size
     recorded = case.fields.get("text_vocab_size", rows)
     if recorded != rows:
