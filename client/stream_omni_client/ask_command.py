@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from stream_omni_client.client import StreamOmni
 from stream_omni_client.command_exit import EXIT_CODES_HELP, run
-from stream_omni_client.events import AudioDelta, Done, Event, TextDelta, Timings, TranscriptDelta
+from stream_omni_client.events import AudioDelta, Done, Event, TextDelta, TranscriptDelta
 from stream_omni_client.reply import Reply
 from stream_omni_client.turn import TurnOptions
 

@@ -23,6 +23,7 @@ class Audio:
 
     @property
     def duration_s(self) -> float:
+        """The length in seconds."""
         return len(self.samples) / self.sample_rate_hz
 
     def numpy(self) -> NDArray[np.float32]:
@@ -52,7 +53,11 @@ def read_audio(source: AudioInput) -> tuple[NDArray[np.float32], int]:
         return _to_mono(_to_float(np.asarray(samples))), int(rate)
     if isinstance(source, (str, os.PathLike)):
         return _decode(Path(source).read_bytes(), f"the file {os.fspath(source)}")
-    return _decode(source if isinstance(source, bytes) else source.read(), "the audio")
+    if isinstance(source, bytes):
+        return _decode(source, "the audio")
+    if hasattr(source, "read"):
+        return _decode(source.read(), "the audio")
+    raise TypeError(f"audio is a path, bytes, an open file or (array, rate), not {type(source).__name__}")
 
 
 def _decode(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
@@ -66,10 +71,9 @@ def _decode(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
 
 
 def _to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
-    if samples.dtype == np.int16:
-        return samples.astype(np.float32) / 2**15
-    if samples.dtype == np.int32:
-        return samples.astype(np.float32) / 2**31
+    if samples.dtype in (np.int16, np.int32):
+        full_scale = np.float32(2 ** (8 * samples.itemsize - 1))
+        return samples.astype(np.float32) / full_scale
     if np.issubdtype(samples.dtype, np.floating):
         return samples.astype(np.float32)
     raise InvalidRequest(f"audio arrays are float, int16 or int32, this one is {samples.dtype}: convert it")

@@ -26,4 +26,6 @@ def _read(image: OneImage) -> bytes:
         return image
     if isinstance(image, (str, os.PathLike)):
         return Path(image).read_bytes()
-    return image.read()
+    if hasattr(image, "read"):
+        return image.read()
+    raise TypeError(f"an image is a path, bytes or an open file, not {type(image).__name__}")

@@ -6,6 +6,7 @@ Raw users of Triton need none of this: the tensors are plain and named. The name
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,12 +33,8 @@ _INPUT_TYPES = {
     "top_p": "FP32",
     "seed": "UINT64",
 }
-_NUMPY_TYPES: dict[str, np.dtype[Any]] = {
-    "FP32": np.dtype("<f4"),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "UINT64": np.dtype("<u8"),
-}
+_STRUCT_FORMATS = {"FP32": "<f", "INT32": "<i", "UINT64": "<Q"}
+_OUTPUT_TYPES: dict[str, np.dtype[Any]] = {"INT16": np.dtype("<i2"), "INT32": np.dtype("<i4")}
 
 
 def encode_request(model: str, request_id: str, inputs: Mapping[str, Any]) -> service_pb2.ModelInferRequest:
@@ -47,7 +44,7 @@ def encode_request(model: str, request_id: str, inputs: Mapping[str, Any]) -> se
         triton_type = _INPUT_TYPES[name]
         try:
             length, content = _encode(triton_type, value)
-        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, TypeError, ValueError, struct.error) as error:
             message = f"{name} = {value!r} cannot be sent as {triton_type}: {error}"
             raise InvalidRequest(message, reason="INVALID_ARGUMENT", request_id=request_id) from error
         request.inputs.add(name=name, datatype=triton_type, shape=[length])
@@ -59,8 +56,9 @@ def _encode(triton_type: str, value: Any) -> tuple[int, bytes]:
     if triton_type == "BYTES":
         elements = value if isinstance(value, list) else [value.encode()]
         return len(elements), b"".join(len(element).to_bytes(4, "little") + element for element in elements)
-    values = np.atleast_1d(np.asarray(value, _NUMPY_TYPES[triton_type]))
-    return len(values), values.tobytes()
+    if isinstance(value, np.ndarray):
+        return len(value), value.astype("<f4", copy=False).tobytes()
+    return 1, struct.pack(_STRUCT_FORMATS[triton_type], value)  # unlike NumPy it never wraps what does not fit
 
 
 def decode_event(response: service_pb2.ModelInferResponse, elapsed_s: float) -> Event:
@@ -120,7 +118,7 @@ class _Outputs:
 
     def array(self, name: str) -> NDArray[Any]:
         triton_type, content = self._raw[name]
-        return np.frombuffer(content, _NUMPY_TYPES[triton_type])
+        return np.frombuffer(content, _OUTPUT_TYPES[triton_type])
 
     def integer(self, name: str) -> int:
         return int(self.array(name)[0])

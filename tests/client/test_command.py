@@ -1,0 +1,125 @@
+"""The command line, as a shell sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from stream_omni_client.command import COMMANDS
+
+RUN = [sys.executable, "-c", "import sys; from stream_omni_client.command import main; sys.exit(main())"]
+
+
+def stream_omni(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RUN, *arguments], capture_output=True, text=True, cwd=cwd, timeout=30)
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> str:
+    path = tmp_path / "question.wav"
+    soundfile.write(path, np.zeros(1600), 16000)
+    return str(path)
+
+
+def test_help_has_a_line_for_every_command() -> None:
+    done = stream_omni("--help")
+    assert done.returncode == 0
+    for name, command in COMMANDS.items():
+        assert f"  {name} " in done.stdout
+        assert command.help in done.stdout
+
+
+def test_version() -> None:
+    assert stream_omni("--version").stdout.startswith("stream-omni ")
+
+
+def test_an_unknown_command_is_named() -> None:
+    done = stream_omni("sing")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'sing'" in done.stderr
+
+
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    hidden = tmp_path / "torch.py"
+    hidden.write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); " + RUN[2]
+    done = subprocess.run([sys.executable, "-c", script, "replay"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "stream-omni replay needs torch" in done.stderr
+    assert 'pip install "stream-omni[build]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ask_writes_the_answer_to_stdout_and_the_rest_to_stderr(protocol_url: str, wav: str, tmp_path: Path) -> None:
+    out = tmp_path / "answer.wav"
+    done = stream_omni("ask", "--audio", wav, "--out", str(out), "--url", protocol_url)
+    assert (done.returncode, done.stdout) == (0, "Grüße, 世界\n")
+    assert "heard: what is this\n" in done.stderr
+    assert f"{out}: 0.40 s at 22050 Hz" in done.stderr
+    assert "server" in done.stderr and "client" in done.stderr
+    assert len(soundfile.read(out)[0]) == 8820
+
+
+def test_ask_speech_without_a_name_writes_answer_wav(protocol_url: str, tmp_path: Path) -> None:
+    done = stream_omni("ask", "--text", "hello", "--output", "speech", "--url", protocol_url, cwd=tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "answer.wav").exists()
+
+
+def test_ask_json_is_one_object_per_event(protocol_url: str, wav: str, tmp_path: Path) -> None:
+    done = stream_omni("ask", "--audio", wav, "--out", str(tmp_path / "a.wav"), "--json", "--url", protocol_url)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = ["transcript", "transcript", "text", "audio", "text", "audio", "done"]
+    assert [event["event"] for event in events] == kinds
+    assert [event["seq"] for event in events] == list(range(7))
+    assert (events[3]["samples"], events[3]["marks"]) == (4410, [[0, 5, 0], [7, 9, 200]])
+    assert events[-1]["text"] == "Grüße, 世界"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--text", "break"], 1, "the stage llm is gone"),
+        (["--text", "refuse INVALID_ARG INVALID_ARGUMENT: The text is bad."], 2, "The text is bad."),
+        (["--audio", "absent.wav"], 2, "absent.wav"),
+        (["--text", "hello", "--url", "127.0.0.1:1"], 3, "127.0.0.1:1"),
+        (["--text", "endless", "--timeout", "0.3"], 4, "not over after 0.3 s"),
+        (["--text", "refuse UNAVAILABLE OVERLOADED retry_after_ms=2000: Full."], 5, "Full. (try again in 2 s)"),
+        (["--text", "refuse INVALID_ARG UNAUTHENTICATED: Who are you?"], 6, "Who are you?"),
+    ],
+)
+def test_failures_are_one_line_and_a_code(protocol_url: str, arguments: list[str], code: int, message: str) -> None:
+    done = stream_omni("ask", "--url", protocol_url, *arguments)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_wrong_options_are_told() -> None:
+    assert stream_omni("ask").returncode == 2
+    assert stream_omni("ask", "--text", "a", "--audio", "b").returncode == 2
+    assert "--out is for speech" in stream_omni("ask", "--text", "a", "--output", "text", "--out", "a.wav").stderr
+
+
+def test_ctrl_c_ends_at_once(protocol_url: str) -> None:
+    process = subprocess.Popen([*RUN, "ask", "--text", "endless", "--url", protocol_url], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.read(1)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(5) == 130
+    process.stdout.close()
+
+
+def test_voices_and_health(protocol_url: str) -> None:
+    assert stream_omni("voices", "--url", protocol_url).stdout == "default\n英文女\n"
+    healthy = stream_omni("health", "--url", protocol_url)
+    assert (healthy.returncode, "answers" in healthy.stdout) == (0, True)
+    assert stream_omni("health", "--url", "127.0.0.1:1").returncode == 3

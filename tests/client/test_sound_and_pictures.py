@@ -1,0 +1,66 @@
+"""The forms in which sound and pictures may be given."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from stream_omni_client import Audio, InvalidRequest
+from stream_omni_client.audio import read_audio
+from stream_omni_client.image import read_images
+
+SAMPLES = np.array([0, 8192, -16384, 32767], np.int16)
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    path = tmp_path / "问题.wav"
+    soundfile.write(path, SAMPLES, 8000)
+    return path
+
+
+def test_every_form_of_sound_is_the_same_sound(wav: Path) -> None:
+    with wav.open("rb") as file:
+        forms = [read_audio(source) for source in (wav, str(wav), wav.read_bytes(), file, Audio(SAMPLES, 8000))]
+    forms += [read_audio((SAMPLES, 8000)), read_audio((SAMPLES / 32768, 8000))]
+    forms += [read_audio((SAMPLES.astype(np.int32) << 16, 8000))]
+    for samples, rate in forms:
+        assert (samples.dtype, rate) == (np.float32, 8000)
+        np.testing.assert_array_equal(samples, np.float32([0, 0.25, -0.5, 32767 / 32768]))
+
+
+def test_channels_are_averaged() -> None:
+    stereo = np.stack([np.ones(4, np.float32), np.zeros(4, np.float32)], axis=1)
+    np.testing.assert_array_equal(read_audio((stereo, 16000))[0], np.full(4, 0.5))
+    content = io.BytesIO()
+    soundfile.write(content, stereo, 16000, format="WAV", subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(content.getvalue())[0], np.full(4, 0.5))
+
+
+def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a sound")
+    with pytest.raises(InvalidRequest, match=r"notes\.txt is no sound file"):
+        read_audio(tmp_path / "notes.txt")
+    with pytest.raises(InvalidRequest, match="uint8"):
+        read_audio((np.zeros(4, np.uint8), 16000))
+    with pytest.raises(InvalidRequest, match=r"\[1, 2, 3\]"):
+        read_audio((np.zeros((1, 2, 3), np.float32), 16000))
+    with pytest.raises(FileNotFoundError):
+        read_audio(tmp_path / "absent.wav")
+
+
+def test_pictures_one_or_many(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"png")
+    assert read_images(None) == []
+    assert (
+        read_images(path)
+        == read_images(str(path))
+        == read_images(b"png")
+        == read_images(io.BytesIO(b"png"))
+        == [b"png"]
+    )
+    assert read_images([path, b"jpg"]) == [b"png", b"jpg"]
