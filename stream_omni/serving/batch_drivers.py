@@ -1,0 +1,122 @@
+"""The two Python steps of the ensemble ``turn``, for who wants a whole turn in one unary call.
+
+``prepare`` looks and listens, ``answer`` thinks and speaks in units, ``token2wav`` makes all of the sound as one chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from stream_omni.answer import Answer, Event
+from stream_omni.assets import Assets
+from stream_omni.chunk_schedule import ChunkSchedule
+from stream_omni.runtime.session import Array
+from stream_omni.serving.answering import Answering
+from stream_omni.serving.front_door import Send
+from stream_omni.serving.limits import Limits
+from stream_omni.serving.preparation import Preparation, Reading
+from stream_omni.serving.request import read_request
+from stream_omni.serving.stages import Stages
+from stream_omni.speech_chunks import ChunkPlan
+from stream_omni.speech_stream import AudioPiece, SpeechStream
+
+_WHOLE = ChunkSchedule(
+    first_units=1_000_000, largest_units=1_000_000
+)  # one chunk, at the end
+
+
+@dataclass(frozen=True)
+class PrepareDriver:
+    """Makes ``turn`` (JSON) and the tensors that the engines start from; see the model's configuration."""
+
+    assets: Assets
+    limits: Limits
+    stage_timeout_s: float
+
+    async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
+        read = partial(read_request, inputs, self.assets, self.limits)
+        request = await stages.calls.run(read, "prepare", self.stage_timeout_s)
+        preparation = Preparation(stages, self.assets, self.limits, request, self.stage_timeout_s)
+        readings: list[Reading] = []
+
+        async def keep(reading: Reading) -> None:
+            readings.append(reading)
+
+        ids, embeds = await preparation.prepare(keep)
+        if request.task == "speak":
+            ids = np.array(await preparation.spoken_ids(), np.int64)
+        (reading,) = readings
+        turn = {
+            "effective": preparation.effective,
+            "usage": preparation.usage,
+            "transcript": reading.transcript,
+            "began_s": began_s,  # of a clock that all processes of a machine share
+        }
+        outputs = {
+            "turn": np.array([json.dumps(turn).encode()], object),
+            "prompt_ids": ids,
+            "prompt_embeds": embeds,
+            "hidden": reading.hidden,
+            "keys_values": reading.keys_values,
+        }
+        send(outputs, True)
+
+
+@dataclass(frozen=True)
+class AnswerDriver:
+    """Makes the answer but for its sound, and the one chunk from which ``token2wav`` makes that."""
+
+    assets: Assets
+    stage_timeout_s: float
+
+    async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
+        turn = json.loads(inputs["turn"][0])
+        effective = turn["effective"]
+        events: list[Event] = []
+        whole = (self.assets, number, effective, turn["began_s"])
+        answering = Answering(stages, *whole, events.append, self.stage_timeout_s)
+        answering.answer.usage.update(turn["usage"])
+        if turn["transcript"] is not None:
+            answering.tell_transcript(turn["transcript"])
+        speaker = None
+        async with asyncio.TaskGroup() as group:
+            if effective["output"] == "speech":
+                reading = Reading(None, inputs["hidden"], inputs["keys_values"])
+                speaker = await answering.start_speech(reading, _WHOLE)
+                group.create_task(speaker.run())
+            if effective["task"] == "speak":
+                answering.read_aloud(inputs["prompt_ids"].tolist())
+            elif effective["task"] == "answer":
+                await answering.write(inputs["prompt_ids"], inputs["prompt_embeds"])
+        chunk = await anext(speaker.chunks(), None) if speaker else None
+        send(self._outputs(answering.answer, events, chunk), True)
+
+    def _outputs(self, answer: Answer, events: list[Event], chunk: Mapping[str, Array] | None) -> dict[str, Array]:
+        units = np.zeros(0, np.int32) if chunk is None else chunk["units"].astype(np.int32)
+        sound = answer.add_audio(AudioPiece(np.zeros(0, np.int16), 0, units, 0)).tensors()
+        done = answer.done()
+        detail = json.loads(done.detail)
+        return {
+            "transcript": np.array([detail["transcript"].encode()], object),
+            "text": np.array([detail["text"].encode()], object),
+            "speech_units": units,
+            "sample_rate": sound["sample_rate"],
+            "marks": sound["marks"],
+            "detail": done.tensors()["detail"],
+            **(chunk or self._silent_chunk()),
+        }
+
+    def _silent_chunk(self) -> dict[str, Array]:
+        """An ensemble cannot leave a step out: one unit, of whose sound no sample is put out."""
+        speech = SpeechStream(self.assets.info, self.assets.speaker("default"), 0, _WHOLE)
+        speech.append([0])
+        speech.finish()
+        chunk = speech.next_chunk()
+        assert chunk is not None
+        return chunk | {"plan": ChunkPlan.of(chunk)._replace(end=0).tensor()}
