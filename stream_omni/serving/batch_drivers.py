@@ -104,9 +104,9 @@ class AnswerDriver:
         detail = json.loads(done.detail)
         return {
             "transcript": np.array([detail["transcript"].encode()], object),
-            "text": np.array([detail["text"].encode()], object),
+            "reply": np.array([detail["text"].encode()], object),
             "speech_units": units,
-            "sample_rate": sound["sample_rate"],
+            "reply_sample_rate": sound["sample_rate"],
             "marks": sound["marks"],
             "detail": done.tensors()["detail"],
             **(chunk or self._silent_chunk()),
