@@ -137,7 +137,7 @@ class VocoderSizes:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One checkpoint, described. ``context_tokens`` bounds prompt plus answer; ``default_voice`` is a key of the voices."""
+    """One checkpoint, described. ``context_tokens`` bounds prompt plus answer; ``default_voice`` names a voice."""
 
     name: str
     llama: LlamaSizes
@@ -171,8 +171,10 @@ _NESTED: dict[str, Any] = {
 
 
 def _build(kind: Any, values: dict[str, Any]) -> Any:
-    """The dataclass from its JSON form; lists become tuples, so that the result is hashable and equal to the original."""
-    return kind(**{k: _build(_NESTED[k], v) if k in _NESTED and v is not None else _tuples(v) for k, v in values.items()})
+    """The dataclass from its JSON form; lists become tuples, so that the result is hashable, as the original."""
+    return kind(
+        **{k: _build(_NESTED[k], v) if k in _NESTED and v is not None else _tuples(v) for k, v in values.items()}
+    )
 
 
 def _tuples(value: Any) -> Any:
