@@ -49,7 +49,7 @@ def _heads(size: RandomSize, roles: TokenRoles) -> Iterator[RandomTensor]:
         return _matrix(name, rows, hidden, gain=0.45, rows=gains)
 
     end = (roles.eot,)
-    text_end, speech_end = (4.5, 1.9) if size.answers_end else (0.0, 0.0)
+    text_end, speech_end = (4.1, 1.75) if size.answers_end else (0.0, 0.0)
     others = tuple(set(roles.eos) - {roles.eot})
     yield head("lm_head.weight", text, (roles.words, 3.0), (roles.marks, 3.0), (others, 0.0), (end, text_end))
     yield head("audio_to_text_proj.weight", text, (roles.words, 3.0), (roles.marks, 2.5), ((roles.blank,), 9.0))

@@ -43,6 +43,7 @@ example:
                     --target cpu --out served
 """
 RECIPE = "random_checkpoint.json"
+DEFAULT_SEED = 5  # tiny's answers to the demo's question are of a good length with it
 _REPORT_EVERY_S = 5.0
 
 
@@ -59,7 +60,13 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--size", required=True, choices=sorted(SIZES), help="which geometry (see above)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder that gets the two checkpoints")
-    parser.add_argument("--seed", type=_seed, default=1, metavar="N", help="another seed, other weights (default 1)")
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        default=DEFAULT_SEED,
+        metavar="N",
+        help="another seed, other weights (default %(default)s)",
+    )
     arguments = parser.parse_args(argv)
     try:
         for folder in write_random_checkpoint(SIZES[arguments.size], arguments.out, arguments.seed):

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from stream_omni_build.cosyvoice_tensors import flow_tensors, vocoder_tensors
 from stream_omni_build.language_tensors import language_tensors
-from stream_omni_build.random_checkpoint import write_random_checkpoint
+from stream_omni_build.random_checkpoint import DEFAULT_SEED, write_random_checkpoint
 from stream_omni_build.random_sizes import MID, REAL, TINY, RandomSize
 from stream_omni_build.random_tensors import RandomTensor
 from stream_omni_build.random_tokenizer import TokenRoles
@@ -103,7 +103,7 @@ def run(engine: TextEngine | SpeechEngine) -> list[int]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return Model(*write_random_checkpoint(TINY, tmp_path_factory.mktemp("random"), seed=1))
+    return Model(*write_random_checkpoint(TINY, tmp_path_factory.mktemp("random"), DEFAULT_SEED))
 
 
 def test_text_is_of_words_ends_and_depends_on_the_question(model: Model) -> None:

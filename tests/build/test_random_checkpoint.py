@@ -16,7 +16,7 @@ from safetensors import safe_open
 from stream_omni_build import random_tensors
 from stream_omni_build.cosyvoice_tensors import flow_tensors, vocoder_tensors, voice_tensors
 from stream_omni_build.language_tensors import language_tensors
-from stream_omni_build.random_checkpoint import main
+from stream_omni_build.random_checkpoint import DEFAULT_SEED, main
 from stream_omni_build.random_sizes import MID, REAL, TINY, RandomSize
 from stream_omni_build.random_tensors import RandomTensor, Rows, draw
 from stream_omni_build.random_tokenizer import TokenRoles, token_roles, train_tokenizer
@@ -120,7 +120,7 @@ def test_files_hold_what_the_tables_say(tiny: Path) -> None:
         assert {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()} == {  # noqa: SIM118
             t.name: t.shape for t in table
         }
-        np.testing.assert_array_equal(file.get_tensor(table[1].name), draw(table[1], "model.safetensors", 1))
+        np.testing.assert_array_equal(file.get_tensor(table[1].name), draw(table[1], "model.safetensors", DEFAULT_SEED))
     cosyvoice = tiny / "cosyvoice-tiny"
     for name, tensors in (
         ("flow.pt", flow_tensors(TINY.cosyvoice, TINY.units)),
