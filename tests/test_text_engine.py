@@ -104,6 +104,19 @@ def test_turns_that_join_and_leave_at_random_get_what_they_get_alone(llm: Sessio
             assert found[turn].ids == expected[which].ids[: len(found[turn].ids)]
 
 
+def test_a_half_read_prompt_between_running_turns_is_padding_and_keeps_its_place(llm: Session, info: ModelInfo) -> None:
+    asked = [request(0, 4, 30), request(1, 4, max_tokens=6), request(2, 4, 30), request(3, 400, 5)]
+    engine = TextEngine(llm, info, slots=4)
+
+    def between(step: int) -> None:
+        if step < len(asked):
+            engine.start(step, asked[step])
+
+    # turn 1 is over while turn 3 is being read, which then moves between turns 0 and 2
+    found = drive(engine, between)
+    assert [found[turn] for turn in range(4)] == [alone(llm, info, wish) for wish in asked]
+
+
 def test_a_long_prompt_delays_a_running_stream_by_one_chunk_a_step(llm: Session, info: ModelInfo) -> None:
     engine = TextEngine(llm, info, slots=2)
     engine.start(0, request(0, 4, max_tokens=30))

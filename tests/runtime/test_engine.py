@@ -176,6 +176,7 @@ def test_an_owner_without_turns_need_not_poll(tiny_checkpoint: Path) -> None:
     with running(text_engine(tiny_checkpoint), lease_s=0.2) as loop:
         for turn in range(3):
             loop.start(ALICE, turn, request(turn))
+            time.sleep(0.05)
             assert listen(loop, ALICE, {turn})[turn].finish == "length"
             time.sleep(
                 0.15 * (turn + 1)
