@@ -110,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_checkpoint_arguments(parser)
     parser.add_argument(
-        "--cases", type=Path, required=True, metavar="DIR", help="the folder that holds cases/, images/ and skip_ids.npy"
+        "--cases",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder that holds cases/, images/ and skip_ids.npy",
     )
     return parser

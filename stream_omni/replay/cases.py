@@ -43,7 +43,7 @@ class Case:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"name": self.name, **self.fields}, ensure_ascii=True)
         (folder / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
-        np.savez_compressed(folder / f"{self.name}.npz", **self.arrays)  # type: ignore[arg-type]
+        np.savez_compressed(folder / f"{self.name}.npz", **self.arrays)
 
 
 def read_cases(directory: Path) -> list[Case]:
@@ -68,7 +68,9 @@ def speakable_of(directory: Path, size: int) -> Array:
     """bool [size]: which ids are spoken, from the folder's ``skip_ids.npy`` (for checkpoints without a tokenizer)."""
     path = directory / "skip_ids.npy"
     if not path.is_file():
-        raise CaseError(f"the checkpoint has no tokenizer and {path} is missing: one of them must name the speakable ids")
+        raise CaseError(
+            f"the checkpoint has no tokenizer and {path} is missing: one of them must name the speakable ids"
+        )
     mask = np.ones(size, bool)
     skipped = np.load(path, allow_pickle=False)
     mask[skipped[skipped < size]] = False

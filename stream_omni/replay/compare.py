@@ -74,7 +74,11 @@ class CaseResult:
         wrong = [f"{d.field}: {d.note}" for d in self.differences if not d.ok]
         exact = [d.field for d in self.differences if d.ok and d.error is None]
         near = [f"{d.field} {d.error:.1e}" for d in self.differences if d.ok and d.error is not None]
-        parts = [*wrong, *([f"exact: {', '.join(exact)}"] if exact else []), *([f"max error: {', '.join(near)}"] if near else [])]
+        parts = [
+            *wrong,
+            *([f"exact: {', '.join(exact)}"] if exact else []),
+            *([f"max error: {', '.join(near)}"] if near else []),
+        ]
         return f"{self.name:<28} {'; '.join(parts)}  {'ok' if self.ok else 'FAIL'}"
 
 

@@ -40,7 +40,9 @@ def observe_logmel(case: Case) -> dict[str, Any]:
     }
 
 
-def observe_picture(picture: Path, layout: dict[str, Any], info: ModelInfo, runtime: Runtime, newline: Array) -> dict[str, Any]:
+def observe_picture(
+    picture: Path, layout: dict[str, Any], info: ModelInfo, runtime: Runtime, newline: Array
+) -> dict[str, Any]:
     """Pixels, tower features and merged rows of a picture under the layout switches ``layout`` of config.json."""
     info = dataclasses.replace(info, image=read_image_layout(layout, info.vision.image_size_px))
     tiles = tile_image(decode_image(picture.read_bytes()), info.image, info.vision)

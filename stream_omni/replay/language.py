@@ -52,9 +52,7 @@ def observe_turn(case: Case, model: Model) -> dict[str, Any]:
     found: dict[str, Any] = {"image_at": prompt.image_at[0]} if prompt.image_at else {}
     ctc_margins: list[float] = []
     if prompt.image_at:
-        found |= observe_picture(
-            case.picture(), case.fields["image_config"], model.info, model.runtime, model.newline
-        )
+        found |= observe_picture(case.picture(), case.fields["image_config"], model.info, model.runtime, model.newline)
     spoken = None
     if not text_in:
         bottom, margin = _observe_bottom(prompt, model)

@@ -86,7 +86,12 @@ def test_a_changed_id_fails_and_names_the_case(
 
 @pytest.mark.parametrize(
     ("name", "array"),
-    [("t2t", "llm_prompt_embeds"), ("cosy_n1", "wav"), ("cosy_n1", "mel"), ("vmerge_pad_tall", "merged_image_features")],
+    [
+        ("t2t", "llm_prompt_embeds"),
+        ("cosy_n1", "wav"),
+        ("cosy_n1", "mel"),
+        ("vmerge_pad_tall", "merged_image_features"),
+    ],
 )
 def test_a_changed_array_value_fails_and_names_the_case(
     name: str,
@@ -127,7 +132,9 @@ def test_what_cannot_be_read_is_said(tiny_checkpoint: Path, tmp_path: Path, caps
 def test_a_recording_of_recorded_inputs_holds(
     fixtures_dir: Path, tiny_checkpoint: Path, tiny_cosyvoice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    like = _cases(fixtures_dir, tmp_path / "like", "t2s", "s2t_img", "cosy_prompt", "vmerge_anyres_max_9_large", "logmel*")
+    like = _cases(
+        fixtures_dir, tmp_path / "like", "t2s", "s2t_img", "cosy_prompt", "vmerge_anyres_max_9_large", "logmel*"
+    )
     common = ["--checkpoint", str(tiny_checkpoint), "--cosyvoice", str(tiny_cosyvoice)]
     assert record([*common, "--like", str(like), "--out", str(tmp_path / "again")]) == 0
     for name in ("t2s", "s2t_img"):
