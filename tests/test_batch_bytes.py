@@ -1,0 +1,102 @@
+"""Through ONNX Runtime a turn's numbers are the same bytes in any company, at any capacity and however it waits."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded_turns import drive, speakable, spoken_case
+from stream_omni_build.export import export_graphs
+
+from stream_omni import text_engine
+from stream_omni.runtime.onnx_runtime import OnnxRuntime
+from stream_omni.speech_engine import SpeechEngine, SpeechRequest, SpeechStep
+from stream_omni.text_engine import FROM_EMBEDS, TextEngine, TextRequest, TextStep
+
+Steps = list[tuple[bytes, ...]]
+LENGTHS = (1, 2, 5, 20, 33, 40, 50, 64, 65, 77, 90, 128, 129, 130, 200, 300)
+
+
+@pytest.fixture(scope="module")
+def runtime(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> OnnxRuntime:
+    out = tmp_path_factory.mktemp("artifacts")
+    export_graphs(tiny_checkpoint, None, out)
+    return OnnxRuntime(out)
+
+
+def text_request(length: int) -> TextRequest:
+    generator = np.random.default_rng(length)
+    ids = np.where(np.arange(length) % 5 == 4, FROM_EMBEDS, generator.integers(0, 128000, length))
+    embeds = generator.standard_normal((int((ids == FROM_EMBEDS).sum()), 64)).astype(np.float32)
+    return TextRequest(ids, embeds, 10, (), seed=length)
+
+
+def text_steps(runtime: OnnxRuntime, requests: list[TextRequest], slots: int, seed: int = 0) -> list[Steps]:
+    """Every step's hidden state and logits for each request; they start at random moments."""
+    found: list[Steps] = [[] for _ in requests]
+
+    def probe(step: TextStep) -> None:
+        found[step.turn].append((step.last_hidden.tobytes(), step.logits.tobytes()))
+
+    engine = TextEngine(runtime.session("llm"), runtime.info, slots, probe)
+    todo, chance = list(enumerate(requests)), random.Random(seed)
+    chance.shuffle(todo)
+
+    def between(step: int) -> None:
+        while todo and engine.active < slots and (not engine.has_work or chance.random() < 0.5):
+            engine.start(*todo.pop())
+
+    drive(engine, between)
+    return found
+
+
+def speech_steps(runtime: OnnxRuntime, turns: list[tuple[SpeechRequest, list[int]]], slots: int) -> list[Steps]:
+    """The same for speech, whose text comes in random pieces when there is company."""
+    found: list[Steps] = [[] for _ in turns]
+
+    def probe(step: SpeechStep) -> None:
+        margin = np.float32(step.ctc_margin).tobytes()
+        found[step.turn].append((step.last_hidden.tobytes(), step.logits.tobytes(), margin))
+
+    sessions = runtime.session("speech_bottom_step"), runtime.session("speech_top")
+    engine = SpeechEngine(*sessions, runtime.info, speakable(132352), slots, probe=probe)
+    todo, chance = list(range(len(turns))), random.Random(0)
+    unsent: dict[int, list[int]] = {}
+    while todo or engine.active:
+        while todo and engine.active < slots and (not engine.active or chance.random() < 0.3):
+            turn = todo.pop()
+            engine.start(turn, turns[turn][0])
+            unsent[turn] = list(turns[turn][1])
+        for turn, left in unsent.items():
+            size = len(left) if slots == 1 else chance.choice([0, 0, 1, 3])
+            engine.append(turn, left[:size], final=size >= len(left))
+            del left[:size]
+        engine.step()
+    return found
+
+
+@pytest.mark.parametrize("slots", [3, 16])
+def test_text(runtime: OnnxRuntime, slots: int) -> None:
+    requests = [text_request(length) for length in LENGTHS]
+    alone = [text_steps(runtime, [wish], slots=1)[0] for wish in requests]
+    assert text_steps(runtime, requests, slots, seed=slots) == alone
+
+
+@pytest.mark.parametrize("slots", [3, 8])
+def test_speech(runtime: OnnxRuntime, tiny_checkpoint: Path, slots: int) -> None:
+    cases = [spoken_case(tiny_checkpoint, name) for name in ("s2s", "t2s", "s2s_img_anyres_max9", "s2s_long")]
+    turns = [(dataclasses.replace(c.request, max_units=25), c.fields["llm_ids"]) for c in cases] * 2
+    alone = [speech_steps(runtime, [turn], slots=1)[0] for turn in turns]
+    assert speech_steps(runtime, turns, slots) == alone
+
+
+@pytest.mark.parametrize("size", [17, 1000])
+def test_the_cut_of_a_prompt(runtime: OnnxRuntime, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of two positions or more: what allows a common prefix to be read once for many prompts."""
+    requests = [text_request(length) for length in LENGTHS if length % size != 1]
+    usual = [text_steps(runtime, [wish], slots=1)[0] for wish in requests]
+    monkeypatch.setattr(text_engine, "chunk_end", lambda begin, length: min(begin + size, length))
+    assert [text_steps(runtime, [wish], slots=1)[0] for wish in requests] == usual
