@@ -25,14 +25,19 @@ class NoSpaceError(RuntimeError):
     """The disk cannot take what a build would write."""
 
 
-def export_graphs(checkpoint: Path, cosyvoice: Path | None, out: Path, progress: Progress | None = None) -> ModelInfo:
+def export_graphs(checkpoint: Path, cosyvoice: Path | None, out: Path) -> None:
+    """All that :class:`~stream_omni.runtime.onnx_runtime.OnnxRuntime` needs to run a checkpoint, written to ``out``.
+
+    Raises CheckpointError where the directories do not hold what the networks need.
+    """
+    write_graphs(read_model_info(checkpoint, cosyvoice), open_sources(checkpoint, cosyvoice), out, silent())
+
+
+def write_graphs(info: ModelInfo, sources: Mapping[str, TensorSource], out: Path, progress: Progress) -> None:
     """Write ``out``/graphs/NAME.onnx for every graph, the weight files beside them, and ``out``/assets/model.json.
 
-    The same checkpoint gives the same bytes. Raises CheckpointError where the directories do not hold what the networks
-    need, NoSpaceError before anything large is written.
+    The same checkpoint gives the same bytes. Raises NoSpaceError before anything large is written.
     """
-    progress = progress or silent()
-    info, sources = read_model_info(checkpoint, cosyvoice), open_sources(checkpoint, cosyvoice)
     folder = out / "graphs"
     folder.mkdir(parents=True, exist_ok=True)
     files = {key: WeightFile(f"{key}.weights") for key in sources}
@@ -44,7 +49,6 @@ def export_graphs(checkpoint: Path, cosyvoice: Path | None, out: Path, progress:
         onnx.checker.check_model(str(folder / f"{name}.onnx"))
     (out / "assets").mkdir(exist_ok=True)
     info.save(out / "assets" / "model.json")
-    return info
 
 
 def _export(graph: Graph, info: ModelInfo, file: WeightFile, folder: Path) -> None:

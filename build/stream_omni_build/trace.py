@@ -5,14 +5,15 @@ Nothing is computed and nothing is held: the network and its inputs live on the 
 
 from __future__ import annotations
 
-import io
 import re
+import tempfile
 import warnings
 from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from stream_omni import graphs
 from stream_omni.graphs import Graph
@@ -34,17 +35,16 @@ def trace(graph: Graph, network: Network, llama: LlamaSizes) -> onnx.ModelProto:
     updated = [graphs.Tensor(n, c.dtype, c.axes) for n, c in zip(graph.updated_cache_names(), caches, strict=True)]
     inputs, outputs = [*graph.inputs, *caches], [*graph.outputs, *updated]
     module = _WithParameters(network)
-    file = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.NamedTemporaryFile(suffix=".onnx") as file:
         # the newer exporter takes seven times as long for the same graph
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript", DeprecationWarning)
         # constants, and sizes taken as numbers on "meta" alone; the parity check finds a size that was fixed by mistake
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=TracerWarning)
         warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         torch.onnx.export(
             module,
             (*(_example(tensor) for tensor in inputs), *module.taken),
-            file,
+            file.name,
             dynamo=False,
             opset_version=OPSET,
             export_params=False,
@@ -53,7 +53,7 @@ def trace(graph: Graph, network: Network, llama: LlamaSizes) -> onnx.ModelProto:
             output_names=[tensor.name for tensor in outputs],
             dynamic_axes={tensor.name: _dynamic(tensor) for tensor in (*inputs, *outputs)},
         )
-    model = onnx.load_model_from_string(file.getvalue())
+        model = onnx.load(file.name)
     model.graph.name = graph.name
     return model
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from stream_omni.networks.weights import TensorSource, Weight
 
@@ -58,7 +59,7 @@ class WeightFile:
                 file.seek(place.offset)
                 rows = tensor.reshape(1, *tensor.shape) if tensor.ndim < 2 else tensor
                 row_bytes = 4 * math.prod(rows.shape[1:])
-                for block in rows.split(max(1, BLOCK_BYTES // row_bytes)):
+                for block in torch.split(rows, max(1, BLOCK_BYTES // row_bytes)):
                     values = np.ascontiguousarray(block.numpy(), "<f4")
                     file.write(values.data)
                     report(values.nbytes)

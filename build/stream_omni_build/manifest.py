@@ -1,0 +1,95 @@
+"""What a build was made from, and what it found: ``manifest.json``, written last, so that no partial build has one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import stream_omni
+from stream_omni.checkpoint_files import read_tensor_index
+from stream_omni.cosyvoice_checkpoint import CONFIGURATION, VOICES
+from stream_omni.runtime.torch_runtime import SPEECH_TOKENIZER
+from stream_omni_build.progress import Progress
+from stream_omni_build.repository import PACKAGE, product_version, templates
+
+NAME = "manifest.json"
+_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "tokenizers")
+
+Digests = dict[str, dict[str, Any]]  # file: bytes, sha256
+
+
+def graph_inputs(checkpoint: Path, cosyvoice: Path, progress: Progress) -> dict[str, Any]:
+    """What graphs and assets follow from."""
+    tensors = {stored.path for stored in read_tensor_index(checkpoint).values()}
+    settings = (path for pattern in ("*.json", "*/*.json", "*.jinja") for path in checkpoint.glob(pattern))
+    ours = sorted({*tensors, *settings})
+    theirs = [cosyvoice / name for name in (CONFIGURATION, "flow.pt", "hift.pt", VOICES, SPEECH_TOKENIZER)]
+    total = sum(path.stat().st_size for path in (*ours, *theirs))
+    count = progress.counter("reading the checkpoint", total)
+    return {
+        "checkpoint": digest_files(ours, checkpoint, count),
+        "cosyvoice": digest_files(theirs, cosyvoice, count),
+        "code": _digest_all(Path(stream_omni.__file__).parent, PACKAGE, suffixes=(".py", ".json")),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def repository_inputs(profile: Path) -> dict[str, Any]:
+    """What the rendered repository follows from, beside the graphs."""
+    return {
+        "profile": _digest(profile),
+        "templates": _digest_all(templates(), suffixes=(".py", ".pbtxt")),
+        "version": product_version(),
+    }
+
+
+def built_files(out: Path) -> Digests:
+    """Every file that a build wrote, except for the manifest itself."""
+    return digest_files(sorted(path for path in out.rglob("*") if path.is_file() and path != out / NAME), out)
+
+
+def is_whole(out: Path, files: Digests) -> bool:
+    """Whether the files of a manifest are there, in their sizes."""
+    return all((out / n).is_file() and (out / n).stat().st_size == f["bytes"] for n, f in files.items())
+
+
+def read_manifest(out: Path) -> dict[str, Any] | None:
+    path = out / NAME
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def write_manifest(out: Path, content: dict[str, Any]) -> None:
+    (out / NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def digest_files(paths: Iterable[Path], root: Path, count: Callable[[int], None] | None = None) -> Digests:
+    return {
+        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": _digest(path, count)}
+        for path in paths
+    }
+
+
+def _digest(path: Path, count: Callable[[int], None] | None = None) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(4 << 20):
+            digest.update(block)
+            if count:
+                count(len(block))
+    return digest.hexdigest()
+
+
+def _digest_all(*roots: Path, suffixes: Iterable[str]) -> str:
+    """Of names and contents below ``roots``."""
+    digest = hashlib.sha256()
+    for root in roots:
+        for path in sorted(p for p in root.rglob("*") if p.suffix in suffixes):
+            digest.update(f"{path.relative_to(root).as_posix()} {_digest(path)}\n".encode())
+    return digest.hexdigest()
