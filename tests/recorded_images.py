@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from conftest import FIXTURES
+from tests.conftest import FIXTURES
 
 from stream_omni.model_info import ImageLayout
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_turns import drive, speakable, spoken_case
+from tests.recorded_turns import drive, speakable, spoken_case
 from stream_omni_build.export import export_graphs
 
 from stream_omni import text_engine

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_tokenizer import BOS, TEMPLATE
+from tests.small_tokenizer import BOS, TEMPLATE
 
 from stream_omni.chat_template import ChatTemplate
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recorded_images import image_cases, image_layout
+from tests.recorded_images import image_cases, image_layout
 from safetensors import safe_open
 
 from stream_omni.image import decode_image

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from recorded_images import image_cases, image_layout
+from tests.recorded_images import image_cases, image_layout
 
 from stream_omni.image import decode_image
 from stream_omni.image_merge import image_token_count

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_turns import Outcome, SpokenCase, drive, speakable, spoken_case, torch_runtime
+from tests.recorded_turns import Outcome, SpokenCase, drive, speakable, spoken_case, torch_runtime
 
 from stream_omni.runtime.slots import Full
 from stream_omni.speech_engine import SpeechEngine, SpeechStep

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_turns import Outcome, drive, recorded, text_request, torch_runtime
+from tests.recorded_turns import Outcome, drive, recorded, text_request, torch_runtime
 
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.session import Array, Session

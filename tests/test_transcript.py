@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import FIXTURES
+from tests.conftest import FIXTURES
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recorded_turns import recorded, torch_runtime
+from tests.recorded_turns import recorded, torch_runtime
 
 from stream_omni.graphs import WINDOW_TOKENS
 from stream_omni.model_info import ModelInfo, Rope

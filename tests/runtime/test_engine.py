@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_turns import Outcome, drive, speakable, spoken_case, torch_runtime
+from tests.recorded_turns import Outcome, drive, speakable, spoken_case, torch_runtime
 
 from stream_omni.runtime.engine import Closed, EngineLoop
 from stream_omni.runtime.events import Event
