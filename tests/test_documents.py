@@ -19,7 +19,7 @@ def test_the_readme_states_every_limit_with_its_default() -> None:
 
 def test_links_between_documents_lead_somewhere() -> None:
     for document in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
-        for target in re.findall(r"\]\((?!https?:)([\w./-]+)\)", document.read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\((?!https?:)([\w./-]+\.\w+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
