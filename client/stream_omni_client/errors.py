@@ -14,6 +14,7 @@ _MESSAGE = re.compile(
     r"(?: retry_after_ms=(?P<retry_after_ms>\d+))?: *(?P<sentence>.*)",
     re.DOTALL,
 )
+_NOT_SERVED = "Request for unknown model"  # Triton's message on a stream, also while it shuts down
 
 
 class StreamOmniError(Exception):
@@ -82,13 +83,15 @@ _BY_GRPC_CODE: dict[str, type[StreamOmniError]] = {
     "CANCELLED": Cancelled,
     "RESOURCE_EXHAUSTED": Overloaded,
     "UNAVAILABLE": ConnectionFailed,
-    "NOT_FOUND": ConnectionFailed,  # Triton's answer for an unknown model and while it shuts down
+    "NOT_FOUND": ConnectionFailed,
 }
 
 
 def error_of(message: str, grpc_code: str | None = None, request_id: str | None = None) -> StreamOmniError:
     """The error for a server's ``message``; where it carries no reason, for the name of its gRPC status code."""
     match = _MESSAGE.match(message)
+    if message.startswith(_NOT_SERVED):
+        return ConnectionFailed(message, reason="NOT_FOUND", request_id=request_id)
     if match is None:
         kind = _BY_GRPC_CODE.get(grpc_code or "", ServerError)
         return kind(message or "the server gave no message", reason=grpc_code or "UNKNOWN", request_id=request_id)

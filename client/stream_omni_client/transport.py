@@ -23,7 +23,6 @@ from stream_omni_client.wire import decode_event, encode_request
 
 _MODEL = "stream_omni"
 _CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-_ERRORS_AS_STATUS = (("triton_grpc_error", "true"),)  # else an error is a message and the stream stays open
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,14 @@ class Connection:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def start(self, request_id: str, inputs: Mapping[str, Any], limits: Limits) -> Responses:
-        """Send a turn on a stream of its own and close the sending side, so that the server can end the stream."""
+        """Send a turn on a stream of its own and close the sending side, so that the server can end the stream.
+
+        Errors come as messages on the stream. Triton can send them as the stream's status instead (metadata
+        ``triton_grpc_error``), but tritonserver 2.51 then crashes now and then: three of five servers crashed within
+        3000 failing turns each, against none of five without it.
+        """
         request = encode_request(_MODEL, request_id, inputs)
-        call = self._stub.ModelStreamInfer(iter([request]), timeout=limits.turn_s, metadata=_ERRORS_AS_STATUS)
+        call = self._stub.ModelStreamInfer(iter([request]), timeout=limits.turn_s)
         return Responses(call, self.url, request_id, limits)
 
     def model_parameter(self, name: str, timeout_s: float) -> Any:
@@ -89,7 +93,7 @@ class Responses(Iterator[Event]):
         if isinstance(arrival, grpc.RpcError):
             raise _translate(arrival, self._url, self._request_id, self._limits.turn_s) from arrival
         at, response = arrival
-        if response.error_message:  # what stands between us and the server dropped the metadata
+        if response.error_message:
             raise error_of(response.error_message, request_id=self._request_id)
         self._any_arrived = True
         return decode_event(response.infer_response, at - self._started)
