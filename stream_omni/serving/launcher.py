@@ -105,7 +105,7 @@ class TritonServer:
             if process.poll() is None:
                 process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(self._drain_timeout_s + 5)
+                    process.wait(self._drain_timeout_s + 2)  # it may hang after its own limit, too
             # The stubs are in the server's group; a forced exit of the server leaves them behind.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,127 @@
+"""The launcher on a repository of one trivial model: endpoints, errors, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import tritonclient.grpc as triton
+
+from stream_omni.serving.launcher import LaunchError, TritonServer
+
+CONFIG = """
+backend: "python"
+max_batch_size: 0
+input [ { name: "x" data_type: TYPE_FP32 dims: [ -1 ] } ]
+output [ { name: "y" data_type: TYPE_FP32 dims: [ -1 ] } ]
+instance_group [ { kind: KIND_CPU count: 2 } ]
+"""
+MODEL = """
+import triton_python_backend_utils as pb
+import stream_omni.model_info  # the library can be imported wherever the server was started
+class TritonPythonModel:
+    def execute(self, requests):
+        return [pb.InferenceResponse([pb.Tensor("y", r.inputs()[0].as_numpy() * 2)]) for r in requests]
+"""
+# Prints the server's process id, then waits to be killed.
+LAUNCH = """
+import sys, time
+from pathlib import Path
+from stream_omni.serving.launcher import TritonServer
+with TritonServer(Path(sys.argv[1]), probe=lambda url, timeout_s: None, drain_timeout_s=3) as server:
+    print(server.process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    (folder / "double" / "1").mkdir(parents=True)
+    (folder / "double" / "config.pbtxt").write_text(CONFIG)
+    (folder / "double" / "1" / "model.py").write_text(MODEL)
+    return folder
+
+
+def probe(url: str, timeout_s: float) -> None:
+    with triton.InferenceServerClient(url) as client:
+        if not client.is_server_ready():
+            raise ConnectionError("not ready")
+
+
+def group(number: int) -> list[int]:
+    """Processes of a process group, zombies left out."""
+    found = subprocess.run(["ps", "-o", "pid=,pgid=,stat=", "-e"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in found.splitlines()]
+    return [int(pid) for pid, pgid, state in rows if int(pgid) == number and not state.startswith("Z")]
+
+
+def wait_until_gone(number: int, timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while group(number):
+        assert time.monotonic() < deadline_s, group(number)
+        time.sleep(0.1)
+
+
+def test_it_starts_says_where_it_listens_and_ends(repository: Path) -> None:
+    with TritonServer(repository, probe=probe) as server:
+        assert server.process is not None and server.exit_code() is None
+        number = server.process.pid
+        assert len(group(number)) == 3
+        with urllib.request.urlopen(f"http://{server.metrics_url}/metrics") as page:
+            assert b"nv_inference_count" in page.read()
+        with urllib.request.urlopen(f"http://{server.http_url}/v2/health/ready") as page:
+            assert page.status == 200
+    assert not group(number)
+    assert not list(Path("/dev/shm").glob(f"{server._regions}*"))
+    server.stop()
+
+
+def test_given_ports_are_used(repository: Path) -> None:
+    with TritonServer(repository, probe=probe) as server:
+        port = int(server.grpc_url.rpartition(":")[2])
+    with TritonServer(repository, probe=probe, grpc_port=port) as server:
+        assert server.grpc_url == f"127.0.0.1:{port}"
+
+
+def test_a_broken_model_is_said_at_once(repository: Path) -> None:
+    (repository / "double" / "1" / "model.py").write_text("import missing_module")
+    with pytest.raises(LaunchError, match="ended with code 1 while starting"):
+        TritonServer(repository, probe=probe).start()
+
+
+def test_a_server_that_answers_no_turn_is_not_ready(repository: Path) -> None:
+    """The default probe wants a turn; this repository has no front door."""
+    server = TritonServer(repository, ready_timeout_s=2)
+    with pytest.raises(LaunchError, match=r"not ready after 2 s: .*stream_omni"):
+        server.start()
+    assert server.exit_code() is None and server.process is None
+
+
+def test_a_directory_without_models(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="holds no model repository; make one with: stream-omni build"):
+        TritonServer(tmp_path)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_server_ends_with_its_launcher(repository: Path, end: signal.Signals) -> None:
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, str(repository)], stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout is not None
+    number = int(launcher.stdout.readline())
+    launcher.send_signal(end)
+    launcher.wait(15)
+    wait_until_gone(number, 15)
+
+
+def test_a_killed_server_leaves_no_stubs(repository: Path) -> None:
+    with TritonServer(repository, probe=probe) as server:
+        assert server.process is not None
+        number = server.process.pid
+        os.kill(number, signal.SIGKILL)
+    assert not group(number)
