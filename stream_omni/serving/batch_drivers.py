@@ -18,7 +18,7 @@ from stream_omni.assets import Assets
 from stream_omni.chunk_schedule import ChunkSchedule
 from stream_omni.runtime.session import Array
 from stream_omni.serving.answering import Answering
-from stream_omni.serving.front_door import Send
+from stream_omni.serving.driver import Send
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.preparation import Preparation, Reading
 from stream_omni.serving.request import read_request
@@ -26,9 +26,7 @@ from stream_omni.serving.stages import Stages
 from stream_omni.speech_chunks import ChunkPlan
 from stream_omni.speech_stream import AudioPiece, SpeechStream
 
-_WHOLE = ChunkSchedule(
-    first_units=1_000_000, largest_units=1_000_000
-)  # one chunk, at the end
+_WHOLE = ChunkSchedule(first_units=1_000_000, largest_units=1_000_000)  # one chunk, at the end
 
 
 @dataclass(frozen=True)

@@ -55,3 +55,10 @@ def error_from_stage(stage: str, message: str) -> TurnError:
     if head == "OVERLOADED" and milliseconds.isdecimal():
         return OverloadedError(sentence, int(milliseconds))
     return StageError(stage, message)
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Of several tasks' errors the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -12,30 +12,31 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import triton_python_backend_utils as pb
 
 from stream_omni.runtime.session import Array
+from stream_omni.serving.bls import infer
 from stream_omni.serving.caller import Caller, Senders
-from stream_omni.serving.errors import DeadlineError, DrainingError, OverloadedError, StageError, TurnError
+from stream_omni.serving.driver import Driver
+from stream_omni.serving.errors import (
+    DeadlineError,
+    DrainingError,
+    OverloadedError,
+    StageError,
+    TurnError,
+    first_cause,
+)
 from stream_omni.serving.stage_calls import StageCalls
 from stream_omni.serving.stages import Stages
 
 _CANCEL_POLL_S = 0.05  # far below what a listener notices, and twenty looks a second cost nothing
 _RETRY_AFTER_MS = 1000  # about a short answer's time
 _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the process does
-
-
-Send = Callable[[Mapping[str, Array], bool], None]  # a response's outputs, and whether it is the last one
-
-
-class Driver(Protocol):
-    async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
-        """Answer one request, the last response included; ``began_s`` is when it came. May raise TurnError."""
 
 
 @dataclass
@@ -54,7 +55,7 @@ class FrontDoor:
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders = Senders()
         self._loop = asyncio.new_event_loop()
-        self._stages = Stages(StageCalls(self._loop))
+        self._stages = Stages(StageCalls(self._loop, infer))
         self._closing = False
         for target in (self._loop.run_forever, self._notice_cancellations):
             threading.Thread(target=target, daemon=True, name="front-door").start()
@@ -90,7 +91,7 @@ class FrontDoor:
         except TimeoutError:
             failure = DeadlineError(f"the turn took more than {self._turn_timeout_s:g} s; ask for a shorter answer")
         except BaseException as error:
-            failure = _first_cause(error)
+            failure = _failure_of(first_cause(error))
         finally:
             # the one way out; a cancellation that comes now must not interrupt it
             leaving = self._loop.create_task(self._release(turn, guest, failure))
@@ -125,10 +126,8 @@ def _cancel(guest: _Guest) -> None:
         guest.task.cancel()
 
 
-def _first_cause(error: BaseException) -> TurnError:
-    """What the client reads: of several tasks' errors the first, of an unforeseen one only that it happened."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+def _failure_of(error: BaseException) -> TurnError:
+    """What the client reads: of an unforeseen error only that it happened."""
     if isinstance(error, TurnError):
         if isinstance(error, StageError):
             pb.Logger.log_error(f"{error.stage}: {error.cause}")

@@ -1,4 +1,4 @@
-"""Unary calls from the front door to the other stages (Triton's BLS), awaited on an asyncio loop."""
+"""Unary calls from a turn to its stages, awaited on an asyncio loop; what carries them out is handed in."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import triton_python_backend_utils as pb
-
 from stream_omni.runtime.session import Array
 from stream_omni.serving.daemon_threads import DaemonThreads
 from stream_omni.serving.errors import error_from_stage
 
 Value = TypeVar("Value")
 
+# One blocking call: a stage's name, its inputs, and the names of the outputs that are wanted of it. Raises TurnError.
+Infer = Callable[[str, Mapping[str, Array], Sequence[str]], dict[str, Array]]
+
 
 class StageCalls:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, infer: Infer) -> None:
+        self._loop, self._infer = loop, infer
         self._threads = DaemonThreads("stage-call")
 
     async def call(
@@ -33,7 +34,7 @@ class StageCalls:
         A caller that is cancelled does not stop the stage; the call stays in ``pending`` until the stage answered.
         Raises the :class:`TurnError` that the stage's error states, or StageError.
         """
-        return await self.run(lambda: infer(model, inputs, outputs), model, timeout_s, pending)
+        return await self.run(lambda: self._infer(model, inputs, outputs), model, timeout_s, pending)
 
     async def run(
         self, work: Callable[[], Value], name: str, timeout_s: float, pending: set[asyncio.Future[Any]] | None = None
@@ -59,25 +60,6 @@ class StageCalls:
             self._loop.call_soon_threadsafe(_fail, future, raised)
         else:
             self._loop.call_soon_threadsafe(_succeed, future, value)
-
-
-def infer(model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-    """One blocking BLS call. Illegal before the model's first ``execute``."""
-    request = pb.InferenceRequest(
-        model_name=model,
-        requested_output_names=list(outputs),
-        inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
-    )
-    response = request.exec()
-    if response.has_error():
-        raise error_from_stage(model, response.error().message())
-    found = {}
-    for name in outputs:
-        tensor = pb.get_output_tensor_by_name(response, name)
-        if tensor is None:  # Triton answers a request for a wrong name with success
-            raise error_from_stage(model, f"no output {name}")
-        found[name] = tensor.as_numpy().copy()  # the memory is the response's
-    return found
 
 
 def _succeed(future: asyncio.Future[Value], value: Value) -> None:

@@ -12,7 +12,7 @@ from stream_omni.assets import Assets
 from stream_omni.chunk_schedule import ChunkSchedule
 from stream_omni.runtime.session import Array
 from stream_omni.serving.answering import Answering
-from stream_omni.serving.front_door import Send
+from stream_omni.serving.driver import Send
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.preparation import Preparation, Reading
 from stream_omni.serving.request import read_request
@@ -31,13 +31,24 @@ class TurnDriver:
 
     async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
         """Answer one request. Raises TurnError; releasing the stages is left to the caller."""
-        read = partial(read_request, inputs, self.assets, self.limits)
-        request = await stages.calls.run(read, "stream_omni", self.stage_timeout_s)
-        preparation = Preparation(stages, self.assets, self.limits, request, self.stage_timeout_s)
 
         def tell(event: Event) -> None:
             send(event.tensors(), event.kind == "done")
 
+        await self.answer(stages, number, inputs, began_s, tell)
+
+    async def answer(
+        self,
+        stages: Stages,
+        number: int,
+        inputs: Mapping[str, Array],
+        began_s: float,
+        tell: Callable[[Event], None],
+    ) -> None:
+        """The same, told as events."""
+        read = partial(read_request, inputs, self.assets, self.limits)
+        request = await stages.calls.run(read, "stream_omni", self.stage_timeout_s)
+        preparation = Preparation(stages, self.assets, self.limits, request, self.stage_timeout_s)
         turn = (self.assets, number, preparation.effective, began_s)
         answering = Answering(stages, *turn, tell, self.stage_timeout_s)
         async with asyncio.TaskGroup() as group:

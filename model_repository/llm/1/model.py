@@ -3,29 +3,18 @@
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.engine_model import EngineModel
-from stream_omni.text_engine import TextEngine, TextRequest
+from stream_omni.serving.engine_operations import read_text_request
+from stream_omni.text_engine import TextEngine
 
 
 class TritonPythonModel:
     def initialize(self, args):
         runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
         engine = TextEngine(runtime.session("llm"), runtime.info, parameter(args, "slots"))
-        self._model = EngineModel(engine, _read_request)
+        self._model = EngineModel(engine, read_text_request)
 
     def execute(self, requests):
         self._model.execute(requests)
 
     def finalize(self):
         self._model.close()
-
-
-def _read_request(inputs):
-    return TextRequest(
-        ids=inputs["ids"],
-        embeds=inputs["embeds"],
-        max_tokens=int(inputs["max_tokens"][0]),
-        stop_ids=tuple(inputs["stop_ids"].tolist()),
-        temperature=float(inputs["temperature"][0]),
-        top_p=float(inputs["top_p"][0]),
-        seed=int(inputs["seed"][0]),
-    )

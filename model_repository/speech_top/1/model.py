@@ -5,7 +5,8 @@ import numpy as np
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.engine_model import EngineModel
-from stream_omni.speech_engine import SpeechEngine, SpeechRequest
+from stream_omni.serving.engine_operations import read_speech_request
+from stream_omni.speech_engine import SpeechEngine
 
 
 class TritonPythonModel:
@@ -22,19 +23,10 @@ class TritonPythonModel:
             parameter(args, "slots"),
             units_and_ends if parameter(args, "only_units") else None,
         )
-        self._model = EngineModel(engine, _read_request)
+        self._model = EngineModel(engine, read_speech_request)
 
     def execute(self, requests):
         self._model.execute(requests)
 
     def finalize(self):
         self._model.close()
-
-
-def _read_request(inputs):
-    return SpeechRequest(
-        hidden=inputs["hidden"],
-        keys_values=inputs["keys_values"],
-        text_in=bool(inputs["text_in"][0]),
-        max_units=int(inputs["max_units"][0]),
-    )

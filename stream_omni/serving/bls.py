@@ -1,0 +1,29 @@
+"""Calls from one model to another inside the server (Triton's business logic scripting)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import triton_python_backend_utils as pb
+
+from stream_omni.runtime.session import Array
+from stream_omni.serving.errors import error_from_stage
+
+
+def infer(model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+    """One blocking BLS call. Illegal before the model's first ``execute``."""
+    request = pb.InferenceRequest(
+        model_name=model,
+        requested_output_names=list(outputs),
+        inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
+    )
+    response = request.exec()
+    if response.has_error():
+        raise error_from_stage(model, response.error().message())
+    found = {}
+    for name in outputs:
+        tensor = pb.get_output_tensor_by_name(response, name)
+        if tensor is None:  # Triton answers a request for a wrong name with success
+            raise error_from_stage(model, f"no output {name}")
+        found[name] = tensor.as_numpy().copy()  # the memory is the response's
+    return found
