@@ -36,8 +36,8 @@ def build(checkpoint: Path, cosyvoice: Path, profile: Path, out: Path, progress:
 
     Raises CheckpointError, ProfileError, ParityError, NoSpaceError or OutError.
     """
-    info = read_model_info(checkpoint, cosyvoice)
     require_asset_files(checkpoint, cosyvoice)
+    info = read_model_info(checkpoint, cosyvoice)
     before = manifest.read_manifest(out)
     _require_own(out, before)
     with progress.step("read the checkpoint"):

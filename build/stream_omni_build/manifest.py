@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import stream_omni
+from stream_omni import chunk_schedule
 from stream_omni.checkpoint_files import read_tensor_index
 from stream_omni.cosyvoice_checkpoint import CONFIGURATION, VOICES
 from stream_omni.runtime.torch_runtime import SPEECH_TOKENIZER
+from stream_omni.serving import limits
+from stream_omni_build import repository
 from stream_omni_build.progress import Progress
 from stream_omni_build.repository import PACKAGE, product_version, templates
 
 NAME = "manifest.json"
+LIBRARY = Path(stream_omni.__file__).parent
+_USERS = ("serving", "replay")  # folders of the library that only use graphs and assets
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "tokenizers")
 
 Digests = dict[str, dict[str, Any]]  # file: bytes, sha256
@@ -33,16 +38,19 @@ def graph_inputs(checkpoint: Path, cosyvoice: Path, progress: Progress) -> dict[
     return {
         "checkpoint": digest_files(ours, checkpoint, count),
         "cosyvoice": digest_files(theirs, cosyvoice, count),
-        "code": _digest_all(Path(stream_omni.__file__).parent, PACKAGE, suffixes=(".py", ".json")),
+        "code": _digest_code(),
         "packages": {name: version(name) for name in _PACKAGES},
     }
 
 
 def repository_inputs(profile: Path) -> dict[str, Any]:
     """What the rendered repository follows from, beside the graphs."""
+    # the modules of limits and chunks have the defaults of what a profile leaves out
+    code = [Path(str(module.__file__)) for module in (limits, chunk_schedule, repository)]
     return {
         "profile": _digest(profile),
-        "templates": _digest_all(templates(), suffixes=(".py", ".pbtxt")),
+        "templates": _digest_all(files_below(templates(), ".py", ".pbtxt"), templates()),
+        "code": _digest_all(code, LIBRARY.parent, PACKAGE.parent),
         "version": product_version(),
     }
 
@@ -86,10 +94,20 @@ def _digest(path: Path, count: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
-def _digest_all(*roots: Path, suffixes: Iterable[str]) -> str:
-    """Of names and contents below ``roots``."""
+def _digest_code() -> str:
+    """Of the library, except for what only uses graphs and assets, and of this package."""
+    files = [p for p in files_below(LIBRARY, ".py", ".json") if p.relative_to(LIBRARY).parts[0] not in _USERS]
+    return _digest_all([*files, *sorted(PACKAGE.glob("*.py"))], LIBRARY.parent, PACKAGE.parent)
+
+
+def _digest_all(paths: Iterable[Path], *roots: Path) -> str:
+    """Of names (below one of ``roots``) and contents."""
     digest = hashlib.sha256()
-    for root in roots:
-        for path in sorted(p for p in root.rglob("*") if p.suffix in suffixes):
-            digest.update(f"{path.relative_to(root).as_posix()} {_digest(path)}\n".encode())
+    for path in paths:
+        root = next(root for root in roots if path.is_relative_to(root))
+        digest.update(f"{path.relative_to(root).as_posix()} {_digest(path)}\n".encode())
     return digest.hexdigest()
+
+
+def files_below(folder: Path, *suffixes: str) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in suffixes)

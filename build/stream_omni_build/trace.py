@@ -36,8 +36,8 @@ def trace(graph: Graph, network: Network, llama: LlamaSizes) -> onnx.ModelProto:
     inputs, outputs = [*graph.inputs, *caches], [*graph.outputs, *updated]
     module = _WithParameters(network)
     with warnings.catch_warnings(), tempfile.NamedTemporaryFile(suffix=".onnx") as file:
-        # the newer exporter takes seven times as long for the same graph
-        warnings.filterwarnings("ignore", "You are using the legacy TorchScript", DeprecationWarning)
+        # of this exporter; the newer one takes seven times as long for the same graph
+        warnings.simplefilter("ignore", DeprecationWarning)
         # constants, and sizes taken as numbers on "meta" alone; the parity check finds a size that was fixed by mistake
         warnings.filterwarnings("ignore", category=TracerWarning)
         warnings.filterwarnings("ignore", "Constant folding", UserWarning)
