@@ -161,8 +161,8 @@ class TritonServer:
                 raise LaunchError(
                     f"tritonserver ended with code {self.process.returncode} while starting; its log says why"
                 )
-            with contextlib.suppress(OSError), socket.create_connection((self.host, self._ports[0]), timeout=1):
-                try:  # Triton opens the port when all models are loaded
+            if self._doors_are_open():
+                try:
                     self._probe(self.grpc_url, deadline - time.monotonic())
                     return
                 except ConnectionError as error:
@@ -170,10 +170,22 @@ class TritonServer:
             time.sleep(0.1)
         raise LaunchError(f"the server was not ready after {self._ready_timeout_s:g} s: {reason}")
 
+    def _doors_are_open(self) -> bool:
+        """Triton opens its ports one after the other, when all models are loaded."""
+        try:
+            for port in self._ports:
+                socket.create_connection((self.host, port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
 
 def _model_repository(directory: Path) -> Path:
     for candidate in (directory / "model_repository", directory):
         if any(candidate.glob("*/config.pbtxt")):
+            built = candidate.resolve().parent
+            if (built / "graphs").is_dir() and not (built / "manifest.json").is_file():  # which a build writes last
+                raise LaunchError(f"{built} is no complete build; run again: stream-omni build --out {built} ...")
             return candidate.resolve()
     raise LaunchError(f"{directory} holds no model repository; make one with: stream-omni build --out {directory} ...")
 

@@ -125,3 +125,11 @@ def test_a_killed_server_leaves_no_stubs(repository: Path) -> None:
         number = server.process.pid
         os.kill(number, signal.SIGKILL)
     assert not group(number)
+
+
+def test_an_unfinished_build_is_not_served(repository: Path) -> None:
+    (repository.parent / "graphs").mkdir()
+    with pytest.raises(LaunchError, match=r"is no complete build; run again: stream-omni build"):
+        TritonServer(repository)
+    (repository.parent / "manifest.json").write_text("{}")
+    assert TritonServer(repository).repository == repository
