@@ -19,7 +19,7 @@ def built_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if ready := os.environ.get("STREAM_OMNI_TEST_BUILT"):
         return Path(ready)
     folder = tmp_path_factory.mktemp("served")
-    command = [sys.executable, "-m", "stream_omni_client.command", "build"]
+    command = [sys.executable, "-c", "from stream_omni_client.command import main; raise SystemExit(main())", "build"]
     subprocess.run([*command, "random", "--size", "tiny", "--out", str(folder)], check=True)
     checkpoints = ["--checkpoint", str(folder / "stream-omni-tiny"), "--cosyvoice", str(folder / "cosyvoice-tiny")]
     subprocess.run([*command, *checkpoints, "--target", "cpu", "--out", str(folder / "built")], check=True)
