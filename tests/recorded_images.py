@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.conftest import FIXTURES
-
 from stream_omni.model_info import ImageLayout
+from tests.conftest import FIXTURES
 
 
 def image_cases() -> list[str]:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.small_tokenizer import BOS, TEMPLATE
 
 from stream_omni.chat_template import ChatTemplate
+from tests.small_tokenizer import BOS, TEMPLATE
 
 MESSAGES = [{"role": "system", "content": " Be brief. "}, {"role": "user", "content": "猫？"}]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.recorded_images import image_cases, image_layout
 from safetensors import safe_open
 
 from stream_omni.image import decode_image
@@ -18,6 +17,7 @@ from stream_omni.image_tiles import tile_image
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
 from stream_omni.networks.vision import VisionEncoder
 from stream_omni.networks.weights import load_weights
+from tests.recorded_images import image_cases, image_layout
 
 VISION = VisionSizes(32, 64, 2, 2, image_size_px=384, patch_size_px=14, layer_norm_eps=1e-6)
 INFO = ModelInfo(

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.recorded_images import image_cases, image_layout
 
 from stream_omni.image import decode_image
 from stream_omni.image_merge import image_token_count
 from stream_omni.image_tiles import choose_grid, tile_image
 from stream_omni.model_info import ImageLayout, VisionSizes
+from tests.recorded_images import image_cases, image_layout
 
 VISION = VisionSizes(32, 64, 2, 2, image_size_px=384, patch_size_px=14, layer_norm_eps=1e-6)
 SMALL = VisionSizes(8, 16, 1, 1, image_size_px=28, patch_size_px=7, layer_norm_eps=1e-6)

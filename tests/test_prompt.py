@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.small_tokenizer import BOS, UNITS, write_small_tokenizer
 
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
 from stream_omni.prompt import IMAGE_ID, Message, Question, build_prompt, speech_prefill_ids
 from stream_omni.tokenizer import Tokenizer
+from tests.small_tokenizer import BOS, UNITS, write_small_tokenizer
 
 SYSTEM = "You are a helpful assistant."
 

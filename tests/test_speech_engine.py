@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.recorded_turns import Outcome, SpokenCase, drive, speakable, spoken_case, torch_runtime
 
 from stream_omni.runtime.slots import Full
 from stream_omni.speech_engine import SpeechEngine, SpeechStep
 from stream_omni.speech_prompt import read_prompt
+from tests.recorded_turns import Outcome, SpokenCase, drive, speakable, spoken_case, torch_runtime
 
 S2S = ["s2s", "s2s_img", "s2s_img_anyres_max9", "s2s_long", "s2s_max5"]
 T2S = ["t2s", "t2s_img"]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.recorded_turns import Outcome, drive, recorded, text_request, torch_runtime
 
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.slots import Full
 from stream_omni.text_engine import TextEngine, TextRequest, TextStep
+from tests.recorded_turns import Outcome, drive, recorded, text_request, torch_runtime
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.small_tokenizer import SPECIAL, UNITS, write_small_tokenizer
 
 from stream_omni.tokenizer import TextStream, Tokenizer, speakable_mask
+from tests.small_tokenizer import SPECIAL, UNITS, write_small_tokenizer
 
 
 @pytest.fixture(scope="module")

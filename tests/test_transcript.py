@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.conftest import FIXTURES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_omni.transcript import collapse
+from tests.conftest import FIXTURES
 
 BLANK = 128002
 

@@ -27,7 +27,7 @@ _TURN = 1
 
 @dataclass(frozen=True)
 class Model:
-    """A runtime with what cases need beside it. ``row(table, ids)`` reads rows of an embedding table of the checkpoint."""
+    """A runtime with what cases need beside it. ``row(table, ids)`` reads rows of the checkpoint's embedding tables."""
 
     info: ModelInfo
     runtime: Runtime

@@ -1,4 +1,4 @@
-"""Recording: a case's inputs, from words, a spoken question, a picture or another case, and all that follows from them."""
+"""Recording: a case's inputs, from words, a sound, a picture or another case, and all that follows from them."""
 
 from __future__ import annotations
 

@@ -153,11 +153,15 @@ def test_a_server_that_shuts_down_takes_no_turn(own_server: TritonServer) -> Non
             client.chat("hello")
 
 
-def test_many_failing_turns_leave_the_server_standing(client: StreamOmni) -> None:
-    for _ in range(300):
-        with pytest.raises(ServerError, match="llm is gone"):
+def test_clients_that_come_and_go_leave_the_server_standing(protocol_url: str) -> None:
+    """Leaving at the last event, before the stream's end, crashes tritonserver 2.51 after some dozens of turns."""
+    for _ in range(150):
+        with StreamOmni(protocol_url) as client:
+            client.chat("hello")
+        with StreamOmni(protocol_url) as client, pytest.raises(ServerError, match="llm is gone"):
             client.chat("break")
-    assert client.ready()
+    with StreamOmni(protocol_url) as client:
+        assert client.ready()
 
 
 def test_nothing_listens() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.recorded_turns import recorded, torch_runtime
 
 from stream_omni.graphs import WINDOW_TOKENS
 from stream_omni.model_info import ModelInfo, Rope
 from stream_omni.networks.llama import rope_frequencies
 from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.torch_runtime import TorchRuntime
+from tests.recorded_turns import recorded, torch_runtime
 
 CAPACITY = 192
 WHOLE, CHUNKED, STEPPED = "in one run", "32 and the rest", "32, then one by one"

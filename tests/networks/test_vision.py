@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.recorded_turns import recorded, torch_runtime
 
 from stream_omni.checkpoint import read_image_layout
 from stream_omni.image import decode_image
 from stream_omni.image_tiles import tile_image
+from tests.recorded_turns import recorded, torch_runtime
 
 
 @pytest.mark.parametrize("name", ["t2t_img", "s2s_img", "t2t_img_anyres", "vmerge_pad_tall"])

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-
 from stream_omni_build.record_command import main as record
 from stream_omni_build.replay_command import main as replay
 

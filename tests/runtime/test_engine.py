@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.recorded_turns import Outcome, drive, speakable, spoken_case, torch_runtime
 
 from stream_omni.runtime.engine import Closed, EngineLoop
 from stream_omni.runtime.events import Event
 from stream_omni.runtime.slots import Full
 from stream_omni.speech_engine import SpeechEngine
 from stream_omni.text_engine import TextEngine, TextRequest
+from tests.recorded_turns import Outcome, drive, speakable, spoken_case, torch_runtime
 
 ALICE, BOB = 1, 2
 

@@ -73,7 +73,7 @@ def test_what_is_adopted_is_what_is_stored() -> None:
     pool = caches()
     given_tensors = np.random.default_rng(0).standard_normal((4, 2, 150, 4)).astype(np.float32)
     pool.adopt(2, given_tensors)
-    np.testing.assert_array_equal(pool.stored(2), given_tensors)
+    np.testing.assert_array_equal(pool.stored(2, 150), given_tensors)
     assert pool.capacity == 256 and pool.lengths.tolist() == [0, 0, 150, 0]
 
 
