@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from stream_omni_client.ask_command import main as ask
+
 from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni_build.main import main as build
 from stream_omni_build.random_checkpoint import main as build_random
-from stream_omni_client.ask_command import main as ask
 
 _MEDIA = Path(__file__).parents[1] / "demo_media"
 _HONESTY = """
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{log.read()}\nmake demo: {error}", file=sys.stderr)
             return 1
     if code == 0:
-        print(f"\nIt is yours: make serve, then stream-omni ask --url HOST:PORT --text hello --output speech")
+        print("\nIt is yours: make serve, then stream-omni ask --url HOST:PORT --text hello --output speech")
     return code
 
 

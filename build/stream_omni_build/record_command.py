@@ -83,8 +83,8 @@ def _case_name(value: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stream-omni record",
-        description="Record what a checkpoint computes, as cases that `stream-omni replay` compares: before an upgrade, "
-        "to be sure after it.",
+        description="Record what a checkpoint computes, as cases that `stream-omni replay` compares: "
+        "before an upgrade, to be sure after it.",
         epilog="example: stream-omni record --checkpoint stream-omni-8b --cosyvoice CosyVoice-300M-25Hz --out pinned "
         "--audio question.wav --image cat.jpg --output speech --name cat",
     )

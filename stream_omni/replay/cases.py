@@ -1,4 +1,4 @@
-"""Cases on disk: ``cases/NAME.json`` (ids, traces, scalars) with ``cases/NAME.npz`` (arrays), pictures in ``images/``."""
+"""Cases on disk: ``cases/NAME.json`` (ids, traces, scalars), ``cases/NAME.npz`` (arrays), pictures in ``images/``."""
 
 from __future__ import annotations
 

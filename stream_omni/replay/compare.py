@@ -110,7 +110,7 @@ def _exact(name: str, recorded: Any, observed: Any) -> Difference:
         return Difference(name, True)
     if isinstance(want, list) and isinstance(have, list):
         at = next((i for i, (a, b) in enumerate(zip(want, have, strict=False)) if a != b), min(len(want), len(have)))
-        note = f"differs at {at} of {len(want)}: recorded {want[at : at + 3]}, here {have[at : at + 3]} (length {len(have)})"
+        note = f"at {at} of {len(want)}: recorded {want[at : at + 3]}, here {have[at : at + 3]} (length {len(have)})"
         return Difference(name, False, note=note)
     return Difference(name, False, note=f"recorded {want!r}, here {have!r}")
 

@@ -17,8 +17,9 @@ from stream_omni.token2wav import speech_sizes, synthesize
 def observe_voice(case: Case, info: ModelInfo, runtime: Runtime, voices: dict[str, Array]) -> dict[str, Any]:
     """A ``vocoder`` case.
 
-    Where the case holds them, ``source`` is made from the recorded f0 and ``wav`` from the recorded mel and source: the
-    waveform amplifies differences in f0. ``wav_end_to_end`` is then the relative RMS of the difference without that help.
+    Where the case holds them, ``source`` is made from the recorded f0 and ``wav`` from the recorded mel and source:
+    the waveform amplifies differences in f0. ``wav_end_to_end`` is then the relative RMS of the difference without
+    that help.
     """
     flow, vocoder = speech_sizes(info)
     noise, seen = RecordedNoise(case.fields["noise_seed"]), dict[str, Array]()
