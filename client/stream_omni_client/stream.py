@@ -44,7 +44,9 @@ class Stream(Iterator[Event]):
             self.close()
             raise
         self.reply.add(event)
-        self._over = isinstance(event, Done)
+        if isinstance(event, Done):
+            self._over = True
+            self._responses.drain()
         return event
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ a thread per turn takes what arrives, and the caller waits for it with a limit.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -22,6 +23,7 @@ from stream_omni_client.events import Event
 from stream_omni_client.wire import decode_event, encode_request
 
 _MODEL = "stream_omni"
+_ENDING_S = 2.0  # it takes about a millisecond
 _CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
@@ -46,8 +48,8 @@ class Connection:
         """Send a turn on a stream of its own and close the sending side, so that the server can end the stream.
 
         Errors come as messages on the stream. Triton can send them as the stream's status instead (metadata
-        ``triton_grpc_error``), but tritonserver 2.51 then crashes now and then: three of five servers crashed within
-        3000 failing turns each, against none of five without it.
+        ``triton_grpc_error``), but tritonserver 2.51 crashed on that: 5 of 13 servers that failed up to 3000 turns each
+        in the middle, none of 13 without it.
         """
         request = encode_request(_MODEL, request_id, inputs)
         call = self._stub.ModelStreamInfer(iter([request]), timeout=limits.turn_s)
@@ -94,9 +96,20 @@ class Responses(Iterator[Event]):
             raise _translate(arrival, self._url, self._request_id, self._limits.turn_s) from arrival
         at, response = arrival
         if response.error_message:
+            self.drain()
             raise error_of(response.error_message, request_id=self._request_id)
         self._any_arrived = True
         return decode_event(response.infer_response, at - self._started)
+
+    def drain(self) -> None:
+        """After the turn's last event: wait for the server to end the stream.
+
+        Who leaves between the two can crash tritonserver 2.51 for everybody: 7 of 8 servers fell within 1500 turns that
+        left at the last event, none of 8 when the end was waited for.
+        """
+        with contextlib.suppress(queue.Empty):
+            while isinstance(self._arrivals.get(timeout=_ENDING_S), tuple):
+                pass
 
     def cancel(self) -> None:
         """End the turn on the server too. After the end of the stream this does nothing."""
