@@ -11,7 +11,9 @@ from stream_omni.graphs import WINDOW_TOKENS, graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.batched_engine import BatchedEngine
 from stream_omni.runtime.events import Event
-from stream_omni.runtime.prefill import chunk_end
+from stream_omni.runtime.prefill import reusable_tokens
+from stream_omni.runtime.prefixes import content_of
+from stream_omni.runtime.prompt_reader import PromptReader, Reading
 from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.slots import KeyValueCaches, span
 from stream_omni.spoken_text import SpokenText
@@ -23,12 +25,15 @@ class SpeechRequest:
 
     ``hidden`` float32 [L, H], ``keys_values`` float32 [2 * bottom layers, kv_heads, L, head_size]; ``text_in`` selects
     the text-to-speech rules. Speech ends with an end id, which is part of it, or with ``max_units`` ids.
+    ``shared_tokens``: how many of the first positions other prompts are likely to have as well; it changes nothing but
+    the time.
     """
 
     hidden: Array
     keys_values: Array
     text_in: bool
     max_units: int
+    shared_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class SpeechStep:
 class _Turn:
     turn: int
     prompt: Array | None  # [L, H] until the top stack has read all of it
-    prompt_tokens: int
+    reading: Reading
     max_units: int
     text: SpokenText
     last_label: int
@@ -80,7 +85,8 @@ class SpeechEngine(BatchedEngine[_Turn]):
     id *before* the first one with a count of n (an id's own label is known only when it has been fed back).
 
     ``speakable`` bool [text vocabulary]; ``allowed_ids`` restricts what may be chosen (default: any id, as the
-    reference does). ``probe`` is shown every step. One thread calls the engine.
+    reference does). ``probe`` is shown every step; ``prefix_bytes`` bound what is remembered of shared beginnings. One
+    thread calls the engine.
     """
 
     def __init__(
@@ -92,6 +98,7 @@ class SpeechEngine(BatchedEngine[_Turn]):
         slots: int,
         allowed_ids: Sequence[int] | None = None,
         probe: Callable[[SpeechStep], None] | None = None,
+        prefix_bytes: int = 0,
     ) -> None:
         self._bottom, self._top, self._info, self._probe = bottom_step, top, info, probe
         self._speakable = speakable
@@ -99,6 +106,7 @@ class SpeechEngine(BatchedEngine[_Turn]):
         described = graphs(info)
         self._bottom_caches = KeyValueCaches(described["speech_bottom_step"], info.llama, slots)
         self._top_caches = KeyValueCaches(described["speech_top"], info.llama, slots)
+        self._prompts = PromptReader(self._top_caches, prefix_bytes)
         super().__init__(slots, [self._bottom_caches, self._top_caches])
 
     @property
@@ -127,7 +135,9 @@ class SpeechEngine(BatchedEngine[_Turn]):
         vocabulary = self._info.vocabulary
         text = SpokenText(self._speakable, vocabulary.eot, vocabulary.blank, request.text_in)
         text.advance()
-        state = _Turn(turn, request.hidden, len(request.hidden), request.max_units, text, vocabulary.blank)
+        shared = reusable_tokens(request.shared_tokens, len(request.hidden))
+        reading = self._prompts.take(len(request.hidden), shared, content_of(request.hidden[:shared]))
+        state = _Turn(turn, request.hidden, reading, request.max_units, text, vocabulary.blank)
         self._admit(state)
         self._bottom_caches.adopt(state.row, request.keys_values)
 
@@ -149,15 +159,16 @@ class SpeechEngine(BatchedEngine[_Turn]):
             with self._contained(ready, events):
                 events += self._speak(ready)
         if prompts := [turn for turn in self._turns.values() if turn.prompt is not None and self._runs(turn)]:
-            with self._contained(prompts[:1], events):
-                events += self._prefill(prompts[0])
+            turn = self._prompts.next(prompts)
+            with self._contained([turn], events):
+                events += self._prefill(turn)
         return events
 
     def _runs(self, turn: _Turn) -> bool:
         """Whether the turn can do anything before more of its text arrives."""
         if turn.prompt is not None:  # only the last chunk sees text
-            begin = int(self._top_caches.lengths[turn.row])
-            return chunk_end(begin, turn.prompt_tokens) < turn.prompt_tokens or turn.text.ready()
+            _, end = self._prompts.chunk(turn)
+            return end < turn.reading.length or turn.text.ready()
         return turn.fed is None or turn.text.ready()
 
     def _feed(self, turns: Sequence[_Turn]) -> None:
@@ -193,14 +204,15 @@ class SpeechEngine(BatchedEngine[_Turn]):
 
     def _prefill(self, turn: _Turn) -> list[Event]:
         assert turn.prompt is not None
-        begin = int(self._top_caches.lengths[turn.row])
-        end = chunk_end(begin, turn.prompt_tokens)
-        last = end == turn.prompt_tokens
+        if self._prompts.restore(turn) and not self._runs(turn):
+            return []
+        begin, end = self._prompts.chunk(turn)
+        last = end == turn.reading.length
         if last and not turn.text.queued:  # the text is over and held nothing that can be spoken
             self._release(turn)
             return [Event(turn.turn, finish="stop")]
         outputs = self._run_top([turn] if last else [], turn.prompt[None, begin:end], turn.row)
-        self._top_caches.lengths[turn.row] = end
+        self._prompts.advance(turn, end)
         if not last:
             return []
         turn.prompt = None
@@ -240,7 +252,7 @@ class SpeechEngine(BatchedEngine[_Turn]):
                 if turn.last_id in self._info.vocabulary.eos:
                     self._release(turn)
                     event = Event(turn.turn, event.ids, event.counts, "stop")
-                elif turn.made >= turn.max_units or turn.prompt_tokens + turn.made >= self._info.context_tokens:
+                elif turn.made >= turn.max_units or turn.reading.length + turn.made >= self._info.context_tokens:
                     self._release(turn)
                     event = Event(turn.turn, event.ids, event.counts, "length")
                 events.append(event)

@@ -11,7 +11,9 @@ from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.batched_engine import BatchedEngine
 from stream_omni.runtime.events import Event
-from stream_omni.runtime.prefill import chunk_end
+from stream_omni.runtime.prefill import reusable_tokens
+from stream_omni.runtime.prefixes import content_of
+from stream_omni.runtime.prompt_reader import PromptReader, Reading
 from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.slots import KeyValueCaches, span
 from stream_omni.sampling import choose, text_generator
@@ -24,7 +26,8 @@ class TextRequest:
     """A prompt and how to go on from it.
 
     ``ids`` int64 [T] with -1 where a position takes the next row of ``embeds`` float32 [M, H]. The answer ends with the
-    first of ``stop_ids``, which is part of it, or with ``max_tokens`` ids. Temperature 0 is greedy.
+    first of ``stop_ids``, which is part of it, or with ``max_tokens`` ids. Temperature 0 is greedy. ``shared_tokens``:
+    how many of the first positions other prompts are likely to have as well; it changes nothing but the time.
     """
 
     ids: Array
@@ -34,6 +37,7 @@ class TextRequest:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    shared_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class TextStep:
 class _Turn:
     turn: int
     request: TextRequest
+    reading: Reading
     embed_rows: Array  # [T]: the row of `embeds` at each position, where its id is -1
     generator: np.random.Generator
     row: int = -1
@@ -60,16 +65,23 @@ class _Turn:
 class TextEngine(BatchedEngine[_Turn]):
     """Continuous batching over the graph ``llm``.
 
-    A step is one batched decode step of all running turns, whatever their lengths, then one chunk of the oldest waiting
-    prompt: so a long prompt holds running streams up by one chunk a step at the most, and turns join and leave between
-    steps. One thread calls it. ``probe`` is shown every id with its logits.
+    A step is one batched decode step of all running turns, whatever their lengths, then one chunk of a waiting prompt
+    (:class:`~stream_omni.runtime.prompt_reader.PromptReader` says whose): so a long prompt holds running streams up by
+    one chunk a step at the most, and turns join and leave between steps. One thread calls it. ``probe`` is shown every
+    id with its logits; ``prefix_bytes`` bound what is remembered of shared beginnings.
     """
 
     def __init__(
-        self, llm: Session, info: ModelInfo, slots: int, probe: Callable[[TextStep], None] | None = None
+        self,
+        llm: Session,
+        info: ModelInfo,
+        slots: int,
+        probe: Callable[[TextStep], None] | None = None,
+        prefix_bytes: int = 0,
     ) -> None:
         self._llm, self._info, self._probe = llm, info, probe
         self._caches = KeyValueCaches(graphs(info)["llm"], info.llama, slots)
+        self._prompts = PromptReader(self._caches, prefix_bytes)
         super().__init__(slots, [self._caches])
 
     @property
@@ -94,8 +106,11 @@ class TextEngine(BatchedEngine[_Turn]):
     def start(self, turn: int, request: TextRequest) -> None:
         """Take a turn in. Raises Full without a free slot, ValueError for a request that :meth:`check` refuses."""
         self.check(request)
-        state = _Turn(turn, request, np.cumsum(request.ids == FROM_EMBEDS) - 1, text_generator(request.seed))
-        self._admit(state)
+        ids, embed_rows = request.ids, np.cumsum(request.ids == FROM_EMBEDS) - 1
+        shared = reusable_tokens(request.shared_tokens, len(ids))
+        content = content_of(ids[:shared], request.embeds[: (ids[:shared] == FROM_EMBEDS).sum()])
+        reading = self._prompts.take(len(ids), shared, content)
+        self._admit(_Turn(turn, request, reading, embed_rows, text_generator(request.seed)))
 
     def step(self) -> list[Event]:
         """One decode step and one chunk of prefill, as far as there is work for them."""
@@ -104,8 +119,9 @@ class TextEngine(BatchedEngine[_Turn]):
             with self._contained(running, events):
                 events += self._decode(running)
         if prompts := [turn for turn in self._turns.values() if not turn.made]:
-            with self._contained(prompts[:1], events):
-                events += self._prefill(prompts[0])
+            turn = self._prompts.next(prompts)
+            with self._contained([turn], events):
+                events += self._prefill(turn)
         return events
 
     def _decode(self, turns: Sequence[_Turn]) -> list[Event]:
@@ -124,8 +140,8 @@ class TextEngine(BatchedEngine[_Turn]):
         return self._continue(turns, outputs)
 
     def _prefill(self, turn: _Turn) -> list[Event]:
-        request, begin = turn.request, int(self._caches.lengths[turn.row])
-        end = chunk_end(begin, len(request.ids))
+        self._prompts.restore(turn)
+        request, (begin, end) = turn.request, self._prompts.chunk(turn)
         ids = request.ids[begin:end]
         embeds = np.zeros((1, end - begin, self._info.llama.hidden), np.float32)
         embeds[0, ids == FROM_EMBEDS] = request.embeds[turn.embed_rows[begin:end][ids == FROM_EMBEDS]]
@@ -137,7 +153,7 @@ class TextEngine(BatchedEngine[_Turn]):
             "rows": np.zeros(int(last), np.int64),  # no logits where none are read
         }
         outputs = self._llm.run(inputs, self._caches.view(turn.row, turn.row + 1, end - begin))
-        self._caches.lengths[turn.row] = end
+        self._prompts.advance(turn, end)
         return self._continue([turn], outputs) if last else []
 
     def _continue(self, turns: Sequence[_Turn], outputs: dict[str, Array]) -> list[Event]:

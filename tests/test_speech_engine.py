@@ -128,6 +128,18 @@ def test_a_turn_without_text_waits_and_lets_others_pass(tiny_checkpoint: Path) -
     assert drive(engine)[0].ids == waiting.fields["out_ids"]
 
 
+def test_a_remembered_beginning_does_not_make_a_turn_speak_before_its_text(tiny_checkpoint: Path) -> None:
+    case = spoken_case(tiny_checkpoint, "s2s_img_anyres_max9")
+    request = dataclasses.replace(case.request, shared_tokens=len(case.request.hidden) - 10)
+    engine = engine_of(tiny_checkpoint, prefix_bytes=1 << 22)
+    for turn in range(3):
+        engine.start(turn, request)
+        engine.append(turn, case.fields["llm_ids"][:2], final=False)
+        assert drive(engine) == {} and not engine.has_work and engine.active == 1
+        engine.append(turn, case.fields["llm_ids"][2:], final=True)
+        assert drive(engine)[turn].ids == case.fields["out_ids"]
+
+
 def test_counts_rise_with_the_labels_that_moved_the_text_on(tiny_checkpoint: Path) -> None:
     case = spoken_case(tiny_checkpoint, "s2s")
     engine = engine_of(tiny_checkpoint)

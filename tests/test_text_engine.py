@@ -127,6 +127,60 @@ def test_a_long_prompt_delays_a_running_stream_by_one_chunk_a_step(llm: Session,
     assert [event.turn for event in engine.step()] == [0, 1]
 
 
+def test_a_long_prompt_does_not_delay_a_short_ones_first_token(llm: Session, info: ModelInfo) -> None:
+    engine = TextEngine(llm, info, slots=2)
+    engine.start(0, request(0, 1000))
+    engine.step()
+    engine.start(1, request(1, 40, max_tokens=2))
+    assert [event.turn for event in engine.step()] == [1]
+
+
+class Watched:
+    """The LLM, and the number of positions of each run for one turn."""
+
+    def __init__(self, llm: Session) -> None:
+        self._llm = llm
+        self.lengths: list[int] = []
+
+    def run(self, inputs: Mapping[str, Array], caches: Sequence[Array] = ()) -> dict[str, Array]:
+        self.lengths.append(inputs["ids"].shape[1])
+        return self._llm.run(inputs, caches)
+
+
+def test_a_shared_beginning_is_read_once_while_it_is_remembered(llm: Session, info: ModelInfo) -> None:
+    watched = Watched(llm)
+    llama, floats = info.llama, 4
+    keys_values = 2 * llama.llm_layers * llama.kv_heads * 46 * llama.head_size * floats
+    content = 46 * 8 + 9 * llama.hidden * floats  # ids, and every fifth position an embedding
+    engine = TextEngine(watched, info, slots=2, prefix_bytes=2 * (keys_values + content))
+    first, other = (dataclasses.replace(request(seed, 100, max_tokens=1), shared_tokens=46) for seed in (1, 2))
+    changed = dataclasses.replace(first, embeds=first.embeds + np.float32(1e-6))
+    whole = [64, 36]
+    for asked, chunks in (
+        (first, whole),
+        (first, [54]),
+        (changed, whole),
+        (first, [54]),
+        (other, whole),
+        (first, [54]),
+    ):
+        watched.lengths.clear()
+        engine.start(0, asked)
+        assert drive(engine)[0].finish == "length" and watched.lengths == chunks
+
+
+def test_a_turn_that_is_cancelled_while_it_reads_leaves_no_half_read_beginning(llm: Session, info: ModelInfo) -> None:
+    asked = dataclasses.replace(request(0, 200), shared_tokens=150)
+    engine = TextEngine(llm, info, slots=2, prefix_bytes=1 << 20)
+    for steps in (1, 2, 3):  # the third one reads past the beginning
+        engine.start(0, asked)
+        for _ in range(steps):
+            engine.step()
+        engine.cancel(0)
+    engine.start(1, asked)
+    assert drive(engine)[1] == alone(llm, info, asked)
+
+
 def test_sampling_follows_the_seed(llm: Session, info: ModelInfo) -> None:
     first, again = (alone(llm, info, request(1, 9, temperature=1.0)) for _ in range(2))
     other = alone(llm, info, dataclasses.replace(request(1, 9, temperature=1.0), seed=2))

@@ -1,4 +1,4 @@
-"""How a prompt is cut for prefill: by its length alone, never by load, so its bytes are the same in any company."""
+"""How a prompt is cut for prefill: never by load, so that its bytes are the same in any company."""
 
 from __future__ import annotations
 
@@ -13,3 +13,9 @@ def chunk_end(begin: int, length: int) -> int:
     """
     end = min(begin + CHUNK_TOKENS, length)
     return end - 1 if length - end == 1 else end
+
+
+def reusable_tokens(shared_tokens: int, length: int) -> int:
+    """How much of a prompt's shared beginning need not be read again. Two tokens at least remain: the last one has
+    logits of its own to make, and would be a chunk of one."""
+    return max(0, min(shared_tokens, length - 2))

@@ -58,9 +58,9 @@ class KeyValueCaches:
             array[row, :, :length] = tensor
         self.lengths[row] = length
 
-    def stored(self, row: int) -> Array:
-        """A copy of what :meth:`adopt` takes: [caches, kv_heads, L, head_size]."""
-        return np.stack([array[row, :, : self.lengths[row]] for array in self._arrays])
+    def stored(self, row: int, length: int) -> Array:
+        """A copy of a row's first positions, as :meth:`adopt` takes them: [caches, kv_heads, length, head_size]."""
+        return np.stack([array[row, :, :length] for array in self._arrays])
 
     def remove(self, row: int, last: int) -> None:
         """Free ``row``, moving row ``last`` (the end of the compact prefix) there."""
