@@ -1,0 +1,90 @@
+"""``python -m benchmarks``: measure, draw, and print the table of targets."""
+
+from __future__ import annotations
+
+import os
+
+for _library in ("OMP", "OPENBLAS", "MKL"):  # read when numpy and torch are first imported: one thread, as the stages
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+import argparse  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from importlib import import_module  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from benchmarks import results, targets  # noqa: E402
+from benchmarks.plans import PLANS  # noqa: E402
+
+MEASUREMENTS = {
+    "streams": "closed loop at 1, 2, 4, 8, 16 streams: latencies, rates, underruns, memory",
+    "arrivals": "open loop: random arrivals at shares of what the server can do",
+    "overhead": "one turn served, against the same turn in process",
+    "batching": "eight streams batched, against one at a time",
+    "chunking": "speech in chunks, against whole utterances",
+    "reference": "the reference's algorithm with its costs, against ours, one thread",
+    "growth": "a 1500-unit answer: its last quarter against its first",
+    "limits": "steps and the first unit against what the machine can do",
+    "cancelling": "from a cancel to free places",
+    "soak": "thousands of mixed turns with cancels: memory and lost places; always on a tiny checkpoint",
+}
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stream-omni-benchmarks"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "table":
+        print(targets.table(results.load(arguments.results)), end="")
+        return 0
+    if arguments.command == "plot":
+        from benchmarks.plots import draw
+
+        for path in draw(results.load(arguments.results), arguments.results):
+            print(path)
+        return 0
+    for name in arguments.measurements or MEASUREMENTS:
+        print(f"--- {name}: {MEASUREMENTS[name]}", flush=True)
+        print(_measure(name, arguments), flush=True)
+    return 0
+
+
+def _measure(name: str, arguments: argparse.Namespace) -> Path:
+    from benchmarks.subjects import Subject, random_subject
+
+    size = "tiny" if name == "soak" else arguments.size  # leaks do not grow with the model, but turns get fast
+    cache: Path = arguments.cache
+    cache.mkdir(parents=True, exist_ok=True)
+    subject = Subject(arguments.served, cache) if arguments.served else random_subject(size, cache)
+    parameters = {
+        "plan": arguments.plan,
+        "served": str(arguments.served.name) if arguments.served else f"random {size}",
+    }
+    measure = import_module(f"benchmarks.measure.{name}").measure
+    return results.record(name, parameters, lambda: measure(subject, PLANS[arguments.plan]), arguments.results)
+
+
+def _parser() -> argparse.ArgumentParser:
+    listed = "\n".join(f"  {name:<11} {what}" for name, what in MEASUREMENTS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", type=Path, default=results.FOLDER, metavar="DIR", help="default: %(default)s")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run",
+        help="measure, and write a result file each",
+        epilog=f"measurements (default: all):\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("measurements", nargs="*", metavar="NAME", choices=[*MEASUREMENTS, []])
+    run.add_argument("--plan", choices=PLANS, default="quick", help="default: %(default)s")
+    run.add_argument("--size", choices=("tiny", "mid", "8b"), default="mid", help="of a random checkpoint")
+    run.add_argument("--served", type=Path, metavar="DIR", help="what `stream-omni build` wrote, instead of --size")
+    run.add_argument("--cache", type=Path, default=_CACHE, metavar="DIR", help="builds are kept here (%(default)s)")
+    commands.add_parser("plot", help="draw the result files")
+    commands.add_parser("table", help="print the targets with what was measured, in Markdown")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Many mixed turns, a fifth of them cancelled at random: memory before and after, and places that never came back."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from benchmarks.askers import ServedAsker
+from benchmarks.memory import MemoryWatch, resident_mb
+from benchmarks.plans import Plan
+from benchmarks.questions import Question, mixed, spoken
+from benchmarks.results import Values
+from benchmarks.subjects import Subject
+from benchmarks.turn_trace import TurnTrace
+
+_STREAMS = 8
+_ANSWER_S = 2.0
+_CANCELLED_SHARE = 0.2
+_REST_S = 3.0  # longer than an engine's lease
+
+
+def measure(subject: Subject, plan: Plan) -> Values:
+    first, more = plan.soak_turns
+    with subject.serve(_STREAMS) as server:
+        assert server.process is not None
+        group, asker = server.process.pid, ServedAsker(server.grpc_url)
+        with MemoryWatch(group) as memory:
+            before = _run(asker, range(first))
+            time.sleep(_REST_S)
+            before_mb = resident_mb(group)
+            after = _run(asker, range(first, first + more))
+            time.sleep(_REST_S)
+            after_mb = resident_mb(group)
+        asker.close()
+        lost = _lost_places(server.grpc_url)
+    turns = [*before, *after]
+    return {
+        "turns": [first, first + more],
+        "cancelled": sum(turn.left for turn in turns),
+        "failed": [turn.error for turn in turns if turn.error],
+        "resident_mb_after": [before_mb, after_mb],
+        "resident_ratio": after_mb / before_mb,
+        "resident_mb": memory.samples,
+        "places_lost": lost,
+    }
+
+
+def _run(asker: ServedAsker, numbers: range) -> list[TurnTrace]:
+    ask = mixed(_ANSWER_S)
+
+    def turn(number: int) -> TurnTrace:
+        generator = np.random.default_rng([7, number])
+        leave_after = int(generator.integers(1, 6)) if generator.random() < _CANCELLED_SHARE else None
+        return asker.ask(ask(number % _STREAMS, number // _STREAMS), leave_after)
+
+    with ThreadPoolExecutor(_STREAMS) as pool:
+        return list(pool.map(turn, numbers))
+
+
+def _lost_places(url: str) -> int:
+    """As many turns as there are places, at once; the server has rested. A refused one has found no place."""
+    impatient = ServedAsker(url, patient=False)
+    long = spoken(10 * _ANSWER_S)
+
+    def turn(number: int) -> TurnTrace:
+        question: Question = long(number, 0)
+        return impatient.ask(question)
+
+    with ThreadPoolExecutor(_STREAMS) as pool:
+        found = list(pool.map(turn, range(_STREAMS)))
+    impatient.close()
+    return sum(bool(trace.refusals) for trace in found)
