@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SERVED ?= served
 PIP_FLAGS ?= -q
 
-.PHONY: help demo test lint serve clean
+.PHONY: help demo test lint serve bench bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -29,6 +29,16 @@ lint: $(VENV)/installed ## ruff and mypy
 
 serve: $(VENV)/installed ## serve the repository that `make demo` built
 	$(BIN)/stream-omni serve --repository $(SERVED)/tiny
+
+bench: $(VENV)/installed ## measure speed and memory, some minutes; on a machine that does nothing else
+	$(BIN)/python -m benchmarks run --plan quick
+	$(BIN)/python -m benchmarks plot
+	$(BIN)/python -m benchmarks table
+
+bench-full: $(VENV)/installed ## the same with as many rounds as quoted numbers need, hours
+	$(BIN)/python -m benchmarks run --plan full
+	$(BIN)/python -m benchmarks plot
+	$(BIN)/python -m benchmarks table
 
 clean: ## remove the virtual environment and what was built
 	rm -rf $(VENV) $(SERVED) dist
