@@ -17,8 +17,7 @@ ALLOWED = {"numpy", "tritonclient", "grpc", "soundfile", "stream_omni_client"}
 
 def test_importing_is_quick_and_brings_no_server() -> None:
     script = "import stream_omni_client, sys; print(*sys.modules)"
-    best_s = min(seconds_of(script) for _ in range(3))  # the quickest: the machine has other work too
-    assert best_s < 0.5
+    assert min(cpu_seconds_of(script) for _ in range(3)) < 0.5
     loaded = set(
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
     )
@@ -26,8 +25,9 @@ def test_importing_is_quick_and_brings_no_server() -> None:
     assert not loaded & {"torch", "onnxruntime", "grpc", "stream_omni", "stream_omni_build"}
 
 
-def seconds_of(script: str) -> float:
-    timed = f"import time; began = time.perf_counter()\n{script}\nprint(time.perf_counter() - began)"
+def cpu_seconds_of(script: str) -> float:
+    """Of the processor, not of the clock: the machine has other work too."""
+    timed = f"import time; began = time.process_time()\n{script}\nprint(time.process_time() - began)"
     output = subprocess.run([sys.executable, "-c", timed], check=True, capture_output=True, text=True).stdout
     return float(output.splitlines()[-1])
 
