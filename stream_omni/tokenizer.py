@@ -21,7 +21,7 @@ from stream_omni.chat_template import ChatTemplate
 IMAGE_PLACEHOLDER = "<image>"  # the reference's literal for a picture
 
 # A token can be spoken when a character is left after the reference's clean-up of symbols and white space.
-_SPOKEN_CHARACTER = re.compile(r"[\w。，',.、“”\"！？!?]")
+SPOKEN_CHARACTER = re.compile(r"[\w。，',.、“”\"！？!?]")
 
 
 class Tokenizer:
@@ -109,7 +109,7 @@ def speakable_mask(tokenizer: Tokenizer, rows: int) -> NDArray[np.bool_]:
     not blank. Speech units decode to ``<Audio_i>`` and therefore count; ids without a token do not.
     """
     texts = (tokenizer.decode((i,), skip_special=False) for i in range(rows))
-    return np.fromiter((_SPOKEN_CHARACTER.search(text) is not None for text in texts), np.bool_, rows)
+    return np.fromiter((SPOKEN_CHARACTER.search(text) is not None for text in texts), np.bool_, rows)
 
 
 def _existing(path: Path) -> Path:
