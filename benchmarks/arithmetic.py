@@ -46,7 +46,7 @@ def first_unit_operations(info: ModelInfo, spoken: int, picture: int, tiles: int
     bottom = _stack(llama, llama.bottom_layers, spoken) + 2 * spoken * heads  # CTC head, and soft embeddings
     prompt = spoken + picture
     text = _stack(llama, llama.llm_layers, prompt + text_ids - 1) + text_ids * heads
-    top = _stack(llama, llama.top_layers, spoken) + _hearing(llama) + 2 * hidden * vocabulary.size
+    top = _stack(llama, llama.top_layers, spoken) + _hearing(llama) + 2 * hidden * len(info.speech_ids)
     return bottom + text + top + tiles * _vision(info)
 
 

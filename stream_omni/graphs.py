@@ -81,7 +81,7 @@ def graphs(info: ModelInfo) -> dict[str, Graph]:
                 Tensor("window_positions", "int64", ("R", WINDOW_TOKENS)),
                 Tensor("window_length", "int64", ("R",)),
             ),
-            (Tensor("last_hidden", "float32", ("R", hidden)), Tensor("logits", "float32", ("R", vocab.size))),
+            (Tensor("last_hidden", "float32", ("R", hidden)), Tensor("logits", "float32", ("R", len(info.speech_ids)))),
             llama.top_layers,
         ),
         # id -1: the position takes its row of `embeds` instead of a row of the table

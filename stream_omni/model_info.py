@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,11 @@ class VocoderSizes:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One checkpoint, described. ``context_tokens`` bounds prompt plus answer; ``default_voice`` names a voice."""
+    """One checkpoint, described. ``context_tokens`` bounds prompt plus answer; ``default_voice`` names a voice.
+
+    ``only_units`` is no fact of the checkpoint but a choice of the build: whether speech ids other than units and end
+    ids have been left out of the graphs, and so can never be chosen. The reference leaves none out.
+    """
 
     name: str
     llama: LlamaSizes
@@ -149,6 +154,15 @@ class ModelInfo:
     flow: FlowSizes | None = None
     vocoder: VocoderSizes | None = None
     default_voice: str = ""
+    only_units: bool = False
+
+    @property
+    def speech_ids(self) -> Sequence[int]:
+        """The id of each row of the speech stacks' head, ascending."""
+        vocabulary = self.vocabulary
+        if not self.only_units:
+            return range(vocabulary.size)
+        return sorted({*vocabulary.eos, *range(vocabulary.unit_offset, vocabulary.size)})
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -40,11 +41,13 @@ class Question:
 @dataclass(frozen=True, eq=False)
 class Prompt:
     """``ids`` [L] int64 with IMAGE_ID for each picture, at the indices ``image_at``. ``audio_span`` is [begin, end) of
-    the speech units in ``spoken_ids``; None for a text question."""
+    the speech units in ``spoken_ids``; None for a text question. The first ``shared_tokens`` are those of every
+    prompt with the same system prompt: template and system prompt, up to the first word, unit or picture."""
 
     ids: NDArray[np.int64]
     audio_span: tuple[int, int] | None
     image_at: tuple[int, ...]
+    shared_tokens: int = 0
 
     @property
     def spoken_ids(self) -> NDArray[np.int64]:
@@ -73,7 +76,8 @@ def build_prompt(tokenizer: Tokenizer, info: ModelInfo, question: Question) -> P
     pieces = tokenizer.chat_template.render(messages).split(mark)
     if len(pieces) != 1 + question.pictures + (question.text is None):
         raise ValueError("the checkpoint's chat template does not render the user's message exactly once")
-    return _join_pieces(tokenizer, info, pieces, question)
+    prompt = _join_pieces(tokenizer, info, pieces, question)
+    return dataclasses.replace(prompt, shared_tokens=_count_shared(tokenizer, prompt.ids, system))
 
 
 def speech_prefill_ids(tokenizer: Tokenizer, info: ModelInfo) -> NDArray[np.int64]:
@@ -95,6 +99,16 @@ def _join_pieces(tokenizer: Tokenizer, info: ModelInfo, pieces: list[str], quest
         audio_span = (begin, begin + len(question.units))
         ids += [*_unit_ids(info, question.units), *tokenizer.encode(pieces[-1])]
     return Prompt(np.array(ids, np.int64), audio_span, tuple(image_at))
+
+
+def _count_shared(tokenizer: Tokenizer, ids: NDArray[np.int64], system: str) -> int:
+    """How many of ``ids`` stand before what differs from question to question."""
+    mark = _unused_mark([system])
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": mark}]
+    before, *_ = tokenizer.chat_template.render(messages).split(mark)
+    frame = np.array([*tokenizer.leading_ids, *tokenizer.encode(before)], np.int64)[: len(ids)]
+    differing = np.flatnonzero(frame != ids[: len(frame)])  # a first word may melt into what stands before it
+    return int(differing[0]) if len(differing) else len(frame)
 
 
 def _unit_ids(info: ModelInfo, units: Sequence[int]) -> list[int]:

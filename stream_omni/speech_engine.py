@@ -40,7 +40,8 @@ class SpeechRequest:
 class SpeechStep:
     """What made one id, for whoever compares: ``label`` is the CTC label of the id before (-1 in step 0) and
     ``ctc_margin`` its lead over the second best, ``last_label`` the loop's state after it, ``llm_steps`` the text ids
-    consumed for this step, ``queued`` the speakable ones so far; ``last_hidden`` [H], ``logits`` [vocabulary]."""
+    consumed for this step, ``queued`` the speakable ones so far; ``last_hidden`` [H], ``logits`` of the ids of
+    ``info.speech_ids``."""
 
     turn: int
     index: int
@@ -84,8 +85,8 @@ class SpeechEngine(BatchedEngine[_Turn]):
     is the number of counted CTC labels of the ids before id i, so the n-th speakable token begins to be spoken at the
     id *before* the first one with a count of n (an id's own label is known only when it has been fed back).
 
-    ``speakable`` bool [text vocabulary]; ``allowed_ids`` restricts what may be chosen (default: any id, as the
-    reference does). ``probe`` is shown every step; ``prefix_bytes`` bound what is remembered of shared beginnings. One
+    ``speakable`` bool [text vocabulary]; what may be chosen are the rows of the graph's head (``info.speech_ids``).
+    ``probe`` is shown every step; ``prefix_bytes`` bound what is remembered of shared beginnings. One
     thread calls the engine.
     """
 
@@ -96,13 +97,12 @@ class SpeechEngine(BatchedEngine[_Turn]):
         info: ModelInfo,
         speakable: Array,
         slots: int,
-        allowed_ids: Sequence[int] | None = None,
         probe: Callable[[SpeechStep], None] | None = None,
         prefix_bytes: int = 0,
     ) -> None:
         self._bottom, self._top, self._info, self._probe = bottom_step, top, info, probe
         self._speakable = speakable
-        self._allowed = None if allowed_ids is None else np.array(sorted(allowed_ids), np.int64)
+        self._ids = np.array(info.speech_ids)
         described = graphs(info)
         self._bottom_caches = KeyValueCaches(described["speech_bottom_step"], info.llama, slots)
         self._top_caches = KeyValueCaches(described["speech_top"], info.llama, slots)
@@ -259,10 +259,11 @@ class SpeechEngine(BatchedEngine[_Turn]):
         return events
 
     def _choose(self, logits: Array) -> int:
-        best = int(logits.argmax()) if self._allowed is None else int(self._allowed[logits[self._allowed].argmax()])
+        assert logits.shape == self._ids.shape, "the graph was built with another head"
+        best = int(logits.argmax())
         if not np.isfinite(logits[best]):
             raise FloatingPointError("the logits are not finite")
-        return best
+        return int(self._ids[best])
 
     def _described(self, turn: _Turn, hidden: Array, logits: Array) -> SpeechStep:
         window_ids, window_positions = turn.text.window()

@@ -30,8 +30,7 @@ Said: TypeAlias = Event | BaseException | None  # an error, or None at the end
 class InProcess:
     """``slots`` turns at once, from any threads, in batched steps as served ones. Use it with ``with``, or ``close``.
 
-    ``schedule`` and ``limits`` default to those that a profile would default to; ``only_units``: see
-    :class:`~stream_omni.serving.local_stages.LocalStages`.
+    ``schedule``, ``limits`` and ``prefix_cache_mb`` (of each language stage) default to what a profile would.
     """
 
     def __init__(
@@ -42,9 +41,9 @@ class InProcess:
         limits: Limits | None = None,
         *,
         slots: int = 1,
-        only_units: bool = False,
+        prefix_cache_mb: int = 64,
     ) -> None:
-        self._local = LocalStages(runtime, assets, slots, only_units)
+        self._local = LocalStages(runtime, assets, slots, prefix_cache_mb)
         self._driver = TurnDriver(assets, limits or Limits(), schedule or ChunkSchedule(), _STAGE_TIMEOUT_S)
         self._numbers = itertools.count()
         self._loop = asyncio.new_event_loop()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
@@ -60,8 +60,27 @@ def test_text_question(tokenizer: Tokenizer, info: ModelInfo, text: str, picture
     assert prompt.ids[:2].tolist() == [tokenizer.id_of(BOS)] * 2
     assert np.flatnonzero(prompt.ids == IMAGE_ID).tolist() == list(prompt.image_at)
     assert prompt.audio_span is None
+    assert tokenizer.decode(prompt.ids[: prompt.shared_tokens], skip_special=False).endswith("\n\n")
 
 
+def test_the_shared_beginning_ends_with_the_system_prompt(tokenizer: Tokenizer, info: ModelInfo) -> None:
+    told = (Message("user", "What?"), Message("assistant", "The cat."))
+    questions = [
+        Question(text="What is it?"),
+        Question(text="天空", history=told),
+        Question(units=(1, 2)),
+        Question(units=(3,), pictures=2, history=told),
+        Question(text="The", pictures=1),
+    ]
+    prompts = [build_prompt(tokenizer, info, question) for question in questions]
+    beginning = _reference_ids(tokenizer, "")[: prompts[0].shared_tokens]
+    assert SYSTEM in tokenizer.decode(beginning) and len(beginning) > 10
+    assert all(prompt.ids[: prompt.shared_tokens].tolist() == beginning for prompt in prompts)
+    other = build_prompt(tokenizer, info, Question(text="What is it?", system="You are a cat."))
+    assert other.ids[: other.shared_tokens].tolist() != beginning
+
+
+@settings(deadline=None)  # the first example loads much
 @given(units=st.lists(st.integers(0, UNITS - 1), max_size=20), pictures=st.integers(0, 3))
 def test_spoken_question(tokenizer: Tokenizer, info: ModelInfo, units: list[int], pictures: int) -> None:
     prompt = build_prompt(tokenizer, info, Question(units=tuple(units), pictures=pictures))

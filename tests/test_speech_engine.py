@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stream_omni.checkpoint import open_sources
+from stream_omni.graphs import graphs
+from stream_omni.networks import make_network
+from stream_omni.networks.weights import load_weights
+from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.slots import Full
+from stream_omni.runtime.torch_runtime import TorchSession
 from stream_omni.speech_engine import SpeechEngine, SpeechStep
 from stream_omni.speech_prompt import read_prompt
 from tests.recorded_turns import Outcome, SpokenCase, drive, speakable, spoken_case, torch_runtime
@@ -153,14 +160,40 @@ def test_counts_rise_with_the_labels_that_moved_the_text_on(tiny_checkpoint: Pat
     assert drive(engine)[0].counts == expected and expected[-1] > 20
 
 
-def test_choice_can_be_restricted(tiny_checkpoint: Path) -> None:
-    case = spoken_case(tiny_checkpoint, "s2s_max5")
-    usual = case.fields["out_ids"]
-    engine = engine_of(tiny_checkpoint, allowed_ids=[128009, *(i for i in range(128256, 132352) if i != usual[0])])
-    engine.start(0, case.request)
-    engine.append(0, case.fields["llm_ids"], final=True)
-    ids = drive(engine)[0].ids
-    assert ids[0] == case.fields["speech_top5"][0]["ids"][1] and usual[0] not in ids
+class Masked:
+    """The top stack with its whole head, where other ids than ``ids`` cannot be chosen."""
+
+    def __init__(self, top: Session, ids: Sequence[int]) -> None:
+        self._top, self._ids = top, ids
+
+    def run(self, inputs: Mapping[str, Array], caches: Sequence[Array] = ()) -> dict[str, Array]:
+        outputs = self._top.run(inputs, caches)
+        kept = outputs["logits"][:, self._ids]
+        outputs["logits"][:] = -np.inf
+        outputs["logits"][:, self._ids] = kept
+        return outputs
+
+
+@pytest.mark.parametrize("name", [*S2S, *T2S])
+def test_a_head_of_units_and_end_ids_chooses_what_the_whole_one_would_among_them(
+    tiny_checkpoint: Path, name: str
+) -> None:
+    runtime, case = torch_runtime(tiny_checkpoint), spoken_case(tiny_checkpoint, name)
+    # as if half of the units were text, so that the choice differs from the usual one
+    vocabulary = dataclasses.replace(runtime.info.vocabulary, units=2048)
+    info = dataclasses.replace(runtime.info, vocabulary=vocabulary, only_units=True)
+    network = make_network("speech_top", info)
+    load_weights(network, open_sources(tiny_checkpoint)["model"])
+    small = TorchSession(graphs(info)["speech_top"], network)
+    masked = Masked(runtime.session("speech_top"), info.speech_ids)
+    found: list[Outcome] = []
+    for top, described in ((small, info), (masked, runtime.info)):
+        engine = SpeechEngine(runtime.session("speech_bottom_step"), top, described, speakable(132352), slots=1)
+        engine.start(0, dataclasses.replace(case.request, max_units=40))
+        engine.append(0, case.fields["llm_ids"], final=True)
+        found.append(drive(engine)[0])
+    assert found[0] == found[1] and found[0].ids != case.fields["out_ids"][:40]
+    assert set(found[0].ids) <= set(info.speech_ids) and len(info.speech_ids) == 2048 + 3
 
 
 def test_an_answer_with_nothing_to_say_ends_without_a_sound(tiny_checkpoint: Path) -> None:

@@ -19,6 +19,7 @@ from stream_omni.runtime.torch_runtime import TorchSession
 from stream_omni_build import manifest
 from stream_omni_build.assets import require_asset_files, write_assets
 from stream_omni_build.export import write_graphs
+from stream_omni_build.graph_options import choose_graphs
 from stream_omni_build.parity import check_graph
 from stream_omni_build.parity_cases import parity_cases
 from stream_omni_build.progress import Progress
@@ -37,12 +38,12 @@ def build(checkpoint: Path, cosyvoice: Path, profile: Path, out: Path, progress:
     Raises CheckpointError, ProfileError, ParityError, NoSpaceError or OutError.
     """
     require_asset_files(checkpoint, cosyvoice)
-    info = read_model_info(checkpoint, cosyvoice)
+    info = choose_graphs(read_model_info(checkpoint, cosyvoice), checkpoint, profile, progress)
     before = manifest.read_manifest(out)
     _require_own(out, before)
     with progress.step("read the checkpoint"):
         inputs = {
-            "graphs": manifest.graph_inputs(checkpoint, cosyvoice, progress),
+            "graphs": manifest.graph_inputs(checkpoint, cosyvoice, progress) | {"only_units": info.only_units},
             "repository": manifest.repository_inputs(profile),
         }
     whole = before is not None and manifest.is_whole(out, before["files"])

@@ -18,7 +18,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.serving.limits import Limits
 
 PACKAGE = Path(__file__).parent
-_OWN_TABLES = ("shared", "limits", "chunks")  # of a profile; the others are named after models
+_OWN_TABLES = ("shared", "graphs", "limits", "chunks")  # of a profile; the others are named after models
 
 
 class ProfileError(ValueError):
@@ -46,7 +46,7 @@ def render_repository(profile: Path, info: ModelInfo, voices: list[str], out: Pa
 
     Raises ProfileError that names all keys that are unknown, missing or unusable; then nothing is written.
     """
-    tables = _read_profile(profile)
+    tables = read_profile(profile)
     shared = tables["shared"]
     computed = _sizes(info) | _documents(info, voices, tables)
     rendered, used_shared, faults = {}, set(), []
@@ -78,7 +78,8 @@ def _model_folders() -> list[Path]:
     return sorted(path.parent for path in templates().glob("*/config.pbtxt"))
 
 
-def _read_profile(path: Path) -> dict[str, dict[str, Any]]:
+def read_profile(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables of a profile. Raises ProfileError."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:

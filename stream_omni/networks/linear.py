@@ -43,6 +43,11 @@ def side_by_side(first_scale: float, *matrices: Tensor) -> Tensor:
     return joined(first_scale, *matrices).T
 
 
+def chosen(rows: tuple[int, ...], matrix: Tensor) -> Tensor:
+    """Some rows of a matrix [outputs, inputs] as [inputs, number of rows]."""
+    return matrix[list(rows)].T
+
+
 def joined(first_scale: float, *tensors: Tensor) -> Tensor:
     first, *others = tensors
     first = first * first_scale if first_scale != 1.0 else first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from stream_omni.graphs import WINDOW_TOKENS
 from stream_omni.model_info import LlamaSizes, ModelInfo
-from stream_omni.networks.linear import Linear
+from stream_omni.networks.linear import Linear, chosen
 from stream_omni.networks.llama import MASKED, Block, Places, Rotation, Stack, last_of, rotation
 from stream_omni.networks.operators import constant, reshape, scatter
 from stream_omni.networks.weights import Network, Weight, weight
@@ -135,10 +137,11 @@ class SpeechTop(Network):
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__()
-        hidden, size = info.llama.hidden, info.vocabulary.size
-        self.text_table = nn.Parameter(torch.empty(size, hidden))
+        hidden = info.llama.hidden
+        self.speech_ids = info.speech_ids
+        self.text_table = nn.Parameter(torch.empty(info.vocabulary.size, hidden))
         self.stack = Stack(info.llama, info.llama.top_layers, SpeakingBlock)
-        self.head = Linear(hidden, size)
+        self.head = Linear(hidden, len(self.speech_ids))
 
     def forward(
         self,
@@ -153,8 +156,8 @@ class SpeechTop(Network):
         """The bottom stack's ``hidden`` [B, T, hidden] in; units' logits out.
 
         Each of ``rows`` [R] has a window [R, WINDOW_TOKENS] of text, of which the first ``window_length`` [R] tokens
-        count. Returns the normed hidden state [R, hidden] and the logits [R, size] of the rows' last positions, then
-        the caches."""
+        count. Returns the normed hidden state [R, hidden] and the logits [R, len(info.speech_ids)] of the rows' last
+        positions, then the caches."""
         beyond = constant(torch.arange(WINDOW_TOKENS, device="cpu"), like=rows) >= window_length.unsqueeze(-1)
         text = Text(
             rows,
@@ -169,8 +172,13 @@ class SpeechTop(Network):
         return last, self.head(last), *updated
 
     def weights(self) -> dict[str, Weight]:
+        size = self.text_table.shape[0]
+        head = self.head.weights("head", ("audio_lm_head", size))
+        if len(self.speech_ids) < size:
+            (whole,) = head.values()
+            head = {"head.weight": dataclasses.replace(whole, combine=partial(chosen, tuple(self.speech_ids)))}
         return {
             "text_table": weight("text_to_audio_proj.weight", *self.text_table.shape),
             **self.stack.weights("stack", "model.top_audio_layers", "model.top_audio_norm"),
-            **self.head.weights("head", ("audio_lm_head", self.text_table.shape[0])),
+            **head,
         }

@@ -10,8 +10,7 @@ import numpy as np
 from stream_omni.answer import Answer, Event
 from stream_omni.assets import Assets
 from stream_omni.chunk_schedule import ChunkSchedule
-from stream_omni.runtime.session import Array
-from stream_omni.serving.preparation import Reading
+from stream_omni.serving.preparation import Asking, Reading
 from stream_omni.serving.speaker import Speaker
 from stream_omni.serving.stages import Stages
 
@@ -46,16 +45,17 @@ class Answering:
         await self._speaker.start(reading)
         return self._speaker
 
-    async def write(self, ids: Array, embeds: Array) -> None:
-        """Ask the LLM, and tell its text to the end. Arrays as in :class:`stream_omni.text_engine.TextRequest`."""
+    async def write(self, asking: Asking) -> None:
+        """Ask the LLM, and tell its text to the end."""
         vocabulary, effective = self._assets.info.vocabulary, self._effective
         # in the speech loop only end-of-turn ends the text
         stop_ids = vocabulary.eos if self._speaker is None else (vocabulary.eot,)
         await self._stages.llm.start(
             self._number,
             {
-                "ids": ids,
-                "embeds": embeds,
+                "ids": asking.ids,
+                "embeds": asking.embeds,
+                "shared_tokens": np.array([asking.shared_tokens], np.int32),
                 "max_tokens": np.array([effective["max_tokens"]], np.int32),
                 "stop_ids": np.array(stop_ids, np.int64),
                 "temperature": np.array([effective["temperature"]], np.float32),

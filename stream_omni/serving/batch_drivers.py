@@ -20,7 +20,7 @@ from stream_omni.runtime.session import Array
 from stream_omni.serving.answering import Answering
 from stream_omni.serving.driver import Send
 from stream_omni.serving.limits import Limits
-from stream_omni.serving.preparation import Preparation, Reading
+from stream_omni.serving.preparation import Asking, Preparation, Reading
 from stream_omni.serving.request import read_request
 from stream_omni.serving.stages import Stages
 from stream_omni.speech_chunks import ChunkPlan
@@ -46,20 +46,21 @@ class PrepareDriver:
         async def keep(reading: Reading) -> None:
             readings.append(reading)
 
-        ids, embeds = await preparation.prepare(keep)
+        asking = await preparation.prepare(keep)
         if request.task == "speak":
-            ids = np.array(await preparation.spoken_ids(), np.int64)
+            asking = asking._replace(ids=np.array(await preparation.spoken_ids(), np.int64))
         (reading,) = readings
         turn = {
             "effective": preparation.effective,
             "usage": preparation.usage,
             "transcript": reading.transcript,
+            "shared_tokens": {"text": asking.shared_tokens, "speech": reading.shared_tokens},
             "began_s": began_s,  # of a clock that all processes of a machine share
         }
         outputs = {
             "turn": np.array([json.dumps(turn).encode()], object),
-            "prompt_ids": ids,
-            "prompt_embeds": embeds,
+            "prompt_ids": asking.ids,
+            "prompt_embeds": asking.embeds,
             "hidden": reading.hidden,
             "keys_values": reading.keys_values,
         }
@@ -85,13 +86,14 @@ class AnswerDriver:
         speaker = None
         async with asyncio.TaskGroup() as group:
             if effective["output"] == "speech":
-                reading = Reading(None, inputs["hidden"], inputs["keys_values"])
+                reading = Reading(None, inputs["hidden"], inputs["keys_values"], turn["shared_tokens"]["speech"])
                 speaker = await answering.start_speech(reading, _WHOLE)
                 group.create_task(speaker.run())
             if effective["task"] == "speak":
                 answering.read_aloud(inputs["prompt_ids"].tolist())
             elif effective["task"] == "answer":
-                await answering.write(inputs["prompt_ids"], inputs["prompt_embeds"])
+                prompt = inputs["prompt_ids"], inputs["prompt_embeds"]
+                await answering.write(Asking(*prompt, turn["shared_tokens"]["text"]))
         chunk = await anext(speaker.chunks(), None) if speaker else None
         send(self._outputs(answering.answer, events, chunk), True)
 

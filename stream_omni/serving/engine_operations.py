@@ -72,6 +72,7 @@ def read_text_request(inputs: Mapping[str, Array]) -> TextRequest:
         temperature=float(inputs["temperature"][0]),
         top_p=float(inputs["top_p"][0]),
         seed=int(inputs["seed"][0]),
+        shared_tokens=shared_tokens(inputs),
     )
 
 
@@ -82,4 +83,10 @@ def read_speech_request(inputs: Mapping[str, Array]) -> SpeechRequest:
         keys_values=inputs["keys_values"],
         text_in=bool(inputs["text_in"][0]),
         max_units=int(inputs["max_units"][0]),
+        shared_tokens=shared_tokens(inputs),
     )
+
+
+def shared_tokens(inputs: Mapping[str, Array]) -> int:
+    """The optional input of all stages that read prompts: how many of the first positions other prompts have too."""
+    return int(inputs["shared_tokens"][0]) if "shared_tokens" in inputs else 0

@@ -6,8 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 from stream_omni.assets import Assets
+from stream_omni.runtime.prefixes import Prefixes
 from stream_omni.runtime.session import Array, Runtime
-from stream_omni.serving.engine_operations import EngineOperations, read_speech_request, read_text_request
+from stream_omni.serving.engine_operations import (
+    EngineOperations,
+    read_speech_request,
+    read_text_request,
+    shared_tokens,
+)
 from stream_omni.serving.errors import InvalidRequestError, StageError, TurnError
 from stream_omni.speech_chunks import run_flow_chunks, run_vocoder_chunks
 from stream_omni.speech_engine import SpeechEngine
@@ -21,17 +27,16 @@ Arrays = Mapping[str, Array]
 class LocalStages:
     """What the folders of model_repository/ do for Triton, for callers of :class:`stream_omni.turn.InProcess`.
 
-    Loads every graph, so that no turn pays for it. ``only_units``: speech ids are chosen from units and end ids alone.
+    Loads every graph, so that no turn pays for it.
     """
 
-    def __init__(self, runtime: Runtime, assets: Assets, slots: int, only_units: bool) -> None:
-        self._runtime, self._info = runtime, assets.info
-        vocabulary, session = assets.info.vocabulary, runtime.session
-        allowed = [*range(vocabulary.unit_offset, vocabulary.size), *vocabulary.eos] if only_units else None
-        text = TextEngine(session("llm"), self._info, slots)
-        speech = SpeechEngine(
-            session("speech_bottom_step"), session("speech_top"), self._info, assets.speakable, slots, allowed
-        )
+    def __init__(self, runtime: Runtime, assets: Assets, slots: int, prefix_cache_mb: int) -> None:
+        self._runtime, self._info, session = runtime, assets.info, runtime.session
+        prefix_bytes = prefix_cache_mb << 20
+        self._prefixes = Prefixes(prefix_bytes)
+        text = TextEngine(session("llm"), self._info, slots, prefix_bytes=prefix_bytes)
+        steps = session("speech_bottom_step"), session("speech_top")
+        speech = SpeechEngine(*steps, self._info, assets.speakable, slots, prefix_bytes=prefix_bytes)
         self._engines = {
             "llm": EngineOperations(text, read_text_request),
             "speech_top": EngineOperations(speech, read_speech_request),
@@ -67,7 +72,8 @@ class LocalStages:
         return {"units": tokenize_speech(tokenizer, inputs["samples"], rate_hz)}
 
     def _read_prompt(self, inputs: Arrays) -> Arrays:
-        found = read_prompt(self._runtime.session("speech_bottom"), self._info, inputs["ids"])
+        bottom, shared = self._runtime.session("speech_bottom"), shared_tokens(inputs)
+        found = read_prompt(bottom, self._info, inputs["ids"], shared, self._prefixes)
         return {field.name: getattr(found, field.name) for field in fields(found)}
 
     def _make_sound(self, chunk: Arrays) -> Arrays:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,21 @@ Value = TypeVar("Value")
 @dataclass(frozen=True, eq=False)
 class Reading:
     """``transcript``: text ids of a spoken question (None: it was text). ``hidden`` and ``keys_values``: where speech
-    starts from (:class:`stream_omni.speech_prompt.SpeechPrompt`); empty for an answer without speech."""
+    starts from (:class:`stream_omni.speech_prompt.SpeechPrompt`); empty for an answer without speech. The first
+    ``shared_tokens`` positions are those of other turns as well."""
 
     transcript: list[int] | None
     hidden: Array
     keys_values: Array
+    shared_tokens: int
+
+
+class Asking(NamedTuple):
+    """What the LLM starts from, as in :class:`stream_omni.text_engine.TextRequest`; no ids where it is not asked."""
+
+    ids: NDArray[np.int64]
+    embeds: Array
+    shared_tokens: int
 
 
 class Preparation:
@@ -46,14 +56,14 @@ class Preparation:
         self.usage = {"prompt_tokens": 0, "question_units": 0}
         self.effective = _effective(request, limits)
 
-    async def prepare(self, on_reading: Callable[[Reading], Awaitable[None]]) -> tuple[NDArray[np.int64], Array]:
-        """``ids`` and ``embeds`` of a :class:`stream_omni.text_engine.TextRequest`; no ids where the LLM is not asked.
+    async def prepare(self, on_reading: Callable[[Reading], Awaitable[None]]) -> Asking:
+        """All that comes before the answer.
 
         ``on_reading`` is awaited as soon as the speech stacks have read the prompt, while pictures may still be looked
         at. Raises InvalidRequestError for a prompt that does not fit the context.
         """
         hidden_size = self._info.llama.hidden
-        nothing = np.zeros(0, np.int64), np.zeros((0, hidden_size), np.float32)
+        nothing = Asking(np.zeros(0, np.int64), np.zeros((0, hidden_size), np.float32), 0)
         if self._request.task == "speak":
             await on_reading(await self._read_prefill())
             return nothing
@@ -64,7 +74,7 @@ class Preparation:
             await on_reading(reading)
         if self._request.task == "transcribe":
             return nothing
-        return llm_prompt(prompt, looking.result(), hidden_size, soft_embeds)
+        return Asking(*llm_prompt(prompt, looking.result(), hidden_size, soft_embeds), prompt.shared_tokens)
 
     async def spoken_ids(self) -> list[int]:
         """What task speak reads aloud."""
@@ -116,21 +126,22 @@ class Preparation:
         if prompt.audio_span is None:
             return (await self._read_prefill() if self._request.output == "speech" else self._no_reading()), None
         outputs = ("hidden", "keys_values", "ctc_ids", "soft_embeds")
-        found = await self._stages.read_prompt(prompt.spoken_ids, outputs, self._timeout_s)
+        shared = prompt.shared_tokens
+        found = await self._stages.read_prompt(prompt.spoken_ids, shared, outputs, self._timeout_s)
         labels = found["ctc_ids"][slice(*prompt.audio_span)].tolist()
         transcript = collapse(labels, self._info.vocabulary.blank)
-        return Reading(transcript, found["hidden"], found["keys_values"]), found["soft_embeds"]
+        return Reading(transcript, found["hidden"], found["keys_values"], shared), found["soft_embeds"]
 
     async def _read_prefill(self) -> Reading:
         """Text-to-speech gives the speech stacks the same prompt whatever is said."""
         ids = speech_prefill_ids(self._assets.tokenizer, self._info)
-        found = await self._stages.read_prompt(ids, ("hidden", "keys_values"), self._timeout_s)
-        return Reading(None, found["hidden"], found["keys_values"])
+        found = await self._stages.read_prompt(ids, len(ids), ("hidden", "keys_values"), self._timeout_s)
+        return Reading(None, found["hidden"], found["keys_values"], len(ids))
 
     def _no_reading(self) -> Reading:
         llama = self._info.llama
         shape = (2 * llama.bottom_layers, llama.kv_heads, 0, llama.head_size)
-        return Reading(None, np.zeros((0, llama.hidden), np.float32), np.zeros(shape, np.float32))
+        return Reading(None, np.zeros((0, llama.hidden), np.float32), np.zeros(shape, np.float32), 0)
 
     async def _in_thread(self, work: Callable[[], Value]) -> Value:
         return await self._stages.calls.run(work, "stream_omni", self._timeout_s)

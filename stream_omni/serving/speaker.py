@@ -48,6 +48,7 @@ class Speaker:
             "keys_values": reading.keys_values,
             "text_in": np.array([self._text_in]),
             "max_units": np.array([self._max_units], np.int32),
+            "shared_tokens": np.array([reading.shared_tokens], np.int32),
         }
         await self._stages.speech_top.start(self._number, inputs)
 

@@ -39,9 +39,13 @@ class Stages:
             pieces.append(found["projected"])
         return np.concatenate(pieces)
 
-    async def read_prompt(self, ids: NDArray[np.int64], outputs: tuple[str, ...], timeout_s: float) -> dict[str, Array]:
-        """Fields of :class:`stream_omni.speech_prompt.SpeechPrompt` by name, for ids [L]."""
-        return await self.calls.call("speech_bottom", {"ids": ids}, outputs, timeout_s)
+    async def read_prompt(
+        self, ids: NDArray[np.int64], shared_tokens: int, outputs: tuple[str, ...], timeout_s: float
+    ) -> dict[str, Array]:
+        """Fields of :class:`stream_omni.speech_prompt.SpeechPrompt` by name, for ids [L], of which other prompts have
+        the first ``shared_tokens`` as well."""
+        inputs: dict[str, Array] = {"ids": ids, "shared_tokens": np.array([shared_tokens], np.int32)}
+        return await self.calls.call("speech_bottom", inputs, outputs, timeout_s)
 
     async def token2wav(self, chunk: Mapping[str, Array], timeout_s: float) -> dict[str, Array]:
         """``mel``, ``samples`` and ``next_phase`` of a chunk (:mod:`stream_omni.speech_chunks`)."""

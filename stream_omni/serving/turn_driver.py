@@ -61,12 +61,12 @@ class TurnDriver:
                     group.create_task(speaker.run())
                     group.create_task(self._voice(stages, speaker, answering, tell))
 
-            ids, embeds = await preparation.prepare(begin)
+            asking = await preparation.prepare(begin)
             answering.answer.usage.update(preparation.usage)
             if request.task == "speak":
                 answering.read_aloud(await preparation.spoken_ids())
             elif request.task == "answer":
-                await answering.write(ids, embeds)
+                await answering.write(asking)
         tell(answering.answer.done())
 
     async def _voice(

@@ -97,6 +97,23 @@ def test_only_what_depends_on_a_change_is_built_again(
     assert (out / "graphs" / "llm.onnx").is_file()
 
 
+def test_the_unit_head_keeps_what_the_tokenizer_names_and_all_ids_where_it_does_not(
+    random_checkpoint: Checkpoint, built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = Assets.load(built).info
+    assert info.only_units and read_manifest(built)["inputs"]["graphs"]["only_units"]
+    assert len(info.speech_ids) == info.vocabulary.units + len(info.vocabulary.eos)
+
+    checkpoint = copied(random_checkpoint, tmp_path)
+    tokenizer = checkpoint[0] / "tokenizer.json"
+    text = tokenizer.read_text(encoding="utf-8")
+    tokenizer.write_text(text.replace('"<Audio_5>"', '"<Laugh>"'), "utf-8")
+    assert run_build(checkpoint, tmp_path / "served") == 0
+    assert "the unit head keeps all ids" in capsys.readouterr().out
+    whole = Assets.load(tmp_path / "served").info
+    assert not whole.only_units and whole.speech_ids == range(info.vocabulary.size)
+
+
 def test_a_graph_that_differs_stops_the_build(random_checkpoint: Checkpoint, built: Path, tmp_path: Path) -> None:
     out, sources = shutil.copytree(built, tmp_path / "served"), open_sources(*random_checkpoint)
     model = onnx.load(out / "graphs" / "llm.onnx", load_external_data=False)
@@ -132,8 +149,10 @@ def test_an_interrupted_build_does_not_look_complete_and_is_taken_up(
     [
         (("threads = 1", "threads = 1\nthreds = 2"), "no model uses threds of [shared]"),
         (("threads = 1", ""), "llm needs threads"),
-        (("[speech_top]", "[vocoder]\nslots = 2\n[speech_top]"), "vocoder has no use for slots"),
-        (("[speech_top]", "[speech_bottom]\n[speech_end]\n[speech_top]"), "there is no model [speech_end]"),
+        (("[limits]", "[vocoder]\nslots = 2\n[limits]"), "vocoder has no use for slots"),
+        (("[limits]", "[speech_bottom]\n[speech_end]\n[limits]"), "there is no model [speech_end]"),
+        (("only_units = true", "only_unit = true"), "[graphs] has no only_unit"),
+        (("only_units = true", 'only_units = "yes"'), "only_units of [graphs] is 'yes'; it must be true or false"),
         (("[chunks]", "max_pictures_ = 1\n[chunks]"), "unknown limits: max_pictures_"),
         (("lookahead_units = 10", "lookahead_units = 1"), "lookahead_units 1 make 3 frames"),
         (("growth", "grow"), "unexpected keyword argument 'grow'"),

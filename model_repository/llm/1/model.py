@@ -10,7 +10,9 @@ from stream_omni.text_engine import TextEngine
 class TritonPythonModel:
     def initialize(self, args):
         runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
-        engine = TextEngine(runtime.session("llm"), runtime.info, parameter(args, "slots"))
+        prefix_bytes = parameter(args, "prefix_cache_mb") << 20
+        slots = parameter(args, "slots")
+        engine = TextEngine(runtime.session("llm"), runtime.info, slots, prefix_bytes=prefix_bytes)
         self._model = EngineModel(engine, read_text_request)
 
     def execute(self, requests):

@@ -1,7 +1,9 @@
 """A prompt's pass through the bottom stack: transcript labels, soft embeddings, and the speech loop's start."""
 
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
+from stream_omni.runtime.prefixes import Prefixes
 from stream_omni.serving.edge import answer_each, artifacts_of, parameter
+from stream_omni.serving.engine_operations import shared_tokens
 from stream_omni.speech_prompt import read_prompt
 
 
@@ -9,12 +11,13 @@ class TritonPythonModel:
     def initialize(self, args):
         runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
         self._info, self._bottom = runtime.info, runtime.session("speech_bottom")
+        self._prefixes = Prefixes(parameter(args, "prefix_cache_mb") << 20)
 
     def execute(self, requests):
         return answer_each(requests, self._read)
 
     def _read(self, inputs):
-        found = read_prompt(self._bottom, self._info, inputs["ids"])
+        found = read_prompt(self._bottom, self._info, inputs["ids"], shared_tokens(inputs), self._prefixes)
         return {
             "hidden": found.hidden,
             "ctc_ids": found.ctc_ids,

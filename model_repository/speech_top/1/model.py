@@ -13,15 +13,13 @@ class TritonPythonModel:
     def initialize(self, args):
         artifacts = artifacts_of(args)
         runtime = OnnxRuntime(artifacts, parameter(args, "threads"))
-        vocabulary = runtime.info.vocabulary
-        units_and_ends = [*range(vocabulary.unit_offset, vocabulary.size), *vocabulary.eos]
         engine = SpeechEngine(
             runtime.session("speech_bottom_step"),
             runtime.session("speech_top"),
             runtime.info,
             np.load(artifacts / "assets" / "speakable.npy"),
             parameter(args, "slots"),
-            units_and_ends if parameter(args, "only_units") else None,
+            prefix_bytes=parameter(args, "prefix_cache_mb") << 20,
         )
         self._model = EngineModel(engine, read_speech_request)
 

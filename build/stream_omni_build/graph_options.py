@@ -1,0 +1,40 @@
+"""What a profile may leave out of the networks, and whether the checkpoint allows it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from stream_omni.checkpoint_files import CheckpointError
+from stream_omni.model_info import ModelInfo
+from stream_omni.tokenizer import Tokenizer
+from stream_omni_build.progress import Progress
+from stream_omni_build.repository import ProfileError, read_profile
+
+
+def choose_graphs(info: ModelInfo, checkpoint: Path, profile: Path, progress: Progress) -> ModelInfo:
+    """``info`` with the choices of the profile's table [graphs]. Raises ProfileError, CheckpointError."""
+    options = read_profile(profile)["graphs"]
+    only_units = options.pop("only_units", False)
+    if options:
+        raise ProfileError(f"{profile}: [graphs] has no {', '.join(sorted(options))}")
+    if not isinstance(only_units, bool):
+        raise ProfileError(f"{profile}: only_units of [graphs] is {only_units!r}; it must be true or false")
+    try:
+        tokenizer = Tokenizer(checkpoint)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from error
+    if only_units and not names_units(tokenizer, info):
+        progress.say("the tokenizer does not name the speech units and end ids: the unit head keeps all ids")
+        only_units = False
+    return dataclasses.replace(info, only_units=only_units)
+
+
+def names_units(tokenizer: Tokenizer, info: ModelInfo) -> bool:
+    """Whether the last rows of the vocabulary are ``<Audio_0>`` onwards, all of them, and the end ids special tokens:
+    only then is it certain that no other id means anything in speech."""
+    vocabulary = info.vocabulary
+    units = [vocabulary.unit_offset + unit for unit in range(vocabulary.units)]
+    named = [tokenizer.id_of(f"<Audio_{unit}>") for unit in range(vocabulary.units)]
+    further = tokenizer.id_of(f"<Audio_{vocabulary.units}>")
+    return named == units and further is None and tokenizer.special_ids.issuperset(vocabulary.eos)
