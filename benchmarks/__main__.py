@@ -54,7 +54,10 @@ def _measure(name: str, arguments: argparse.Namespace) -> Path:
     size = "tiny" if name == "soak" else arguments.size  # leaks do not grow with the model, but turns get fast
     cache: Path = arguments.cache
     cache.mkdir(parents=True, exist_ok=True)
-    subject = Subject(arguments.served, cache) if arguments.served else random_subject(size, cache)
+    if arguments.served:
+        subject = Subject(arguments.served, cache, arguments.checkpoint)
+    else:
+        subject = random_subject(size, cache)
     parameters = {
         "plan": arguments.plan,
         "served": str(arguments.served.name) if arguments.served else f"random {size}",
@@ -80,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--plan", choices=PLANS, default="quick", help="default: %(default)s")
     run.add_argument("--size", choices=("tiny", "mid", "8b"), default="mid", help="of a random checkpoint")
     run.add_argument("--served", type=Path, metavar="DIR", help="what `stream-omni build` wrote, instead of --size")
+    run.add_argument("--checkpoint", type=Path, metavar="DIR", help="what --served was built from, for `reference`")
     run.add_argument("--cache", type=Path, default=_CACHE, metavar="DIR", help="builds are kept here (%(default)s)")
     commands.add_parser("plot", help="draw the result files")
     commands.add_parser("table", help="print the targets with what was measured, in Markdown")

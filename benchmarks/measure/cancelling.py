@@ -1,7 +1,8 @@
 """From a client's cancel until its places are free again, while seven other streams go on.
 
 Seen from outside, on a server whose places are all taken: the next turn is let in when the front door, the LLM and the
-speech loop each have a place, so the time of the first attempt that was let in bounds the time at which all were free.
+speech loop each have a place. So all were free soon after the first attempt that was let in had been sent; the time
+to that is what is reported.
 """
 
 from __future__ import annotations
@@ -60,14 +61,15 @@ class _Guest:
         assert question.audio is not None
         self._audio = (question.audio, SAMPLE_RATE_HZ)
         self._tokens, self._audio_ms = question.max_tokens, question.max_audio_ms
-        self._gone = False
+        self._lock, self._gone = threading.Lock(), False
         self._open()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def leave(self) -> None:
-        self._gone = True
-        self._stream.close()
+        with self._lock:
+            self._gone = True
+            self._stream.close()
         self._thread.join()
 
     def _open(self) -> None:
@@ -77,18 +79,17 @@ class _Guest:
         )
 
     def _listen(self) -> None:
-        while True:
+        while not self._gone:
             try:
                 for _ in self._stream:
                     pass
-                return
             except Cancelled:
                 return
             except Overloaded:
                 time.sleep(_RETRY_S)
-                if self._gone:
-                    return
-                self._open()
+            with self._lock:
+                if not self._gone:
+                    self._open()  # after a refusal, and where a checkpoint's answers end by themselves
 
 
 def _knock(client: StreamOmni) -> tuple[float, int]:

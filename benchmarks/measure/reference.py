@@ -47,7 +47,7 @@ class Spoken:
 
 def measure(subject: Subject, plan: Plan) -> Values:
     if subject.checkpoint is None:
-        raise ValueError("this measurement reads the checkpoint: give --size instead of --served")
+        raise ValueError("this measurement reads the checkpoint: give --checkpoint with --served")
     torch.set_num_threads(1)
     assets = Assets.load(subject.served)
     ours = OwnLoop(OnnxRuntime(subject.served, threads=1), assets)
