@@ -26,6 +26,7 @@ class BatchedEngine(Generic[T]):
     def __init__(self, slots: int, caches: Sequence[KeyValueCaches]) -> None:
         self._slots: Slots[T] = Slots(slots, caches)
         self._turns: dict[int, T] = {}  # in the order of their start
+        self.nonfinite = 0  # turns that ended because a number was not finite
 
     @property
     def capacity(self) -> int:
@@ -62,5 +63,6 @@ class BatchedEngine(Generic[T]):
             # its own words may hold paths and are for the log only
             message = f"a step of {type(self).__name__} failed ({type(error).__name__})"
             for state in states:
+                self.nonfinite += isinstance(error, FloatingPointError)
                 self._release(state)
                 events.append(Event(state.turn, finish="error", message=message))

@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from stream_omni.runtime.events import Batch, Event, Mailbox
 from stream_omni.runtime.slots import Full
+from stream_omni.runtime.watch import Unwatched, Watch
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,12 @@ class Engine(Protocol[Request]):
 
     @property
     def capacity(self) -> int: ...
+
+    @property
+    def active(self) -> int: ...
+
+    @property
+    def nonfinite(self) -> int: ...
 
     @property
     def has_work(self) -> bool: ...
@@ -70,15 +77,18 @@ class EngineLoop(Generic[E]):
     done between two steps. Turns are numbered by their owners; two owners may use the same numbers.
     """
 
-    def __init__(self, engine: E, lease_s: float = 2.0) -> None:
-        self._engine, self._lease_s = engine, lease_s
+    def __init__(self, engine: E, lease_s: float = 2.0, watch: Watch | None = None) -> None:
+        self._engine, self._lease_s, self._watch = engine, lease_s, watch or Unwatched()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for the engine's thread
         self._news = threading.Condition(self._lock)  # for polls
+        self._freed = threading.Condition(self._lock)  # for cancels
         self._actions: deque[tuple[int, Callable[[], None]]] = deque()
         self._owners: dict[int, _Owner] = {}
         # the engine's number -> owner and turn, from the start until the slot is free
         self._seats: dict[int, tuple[int, int]] = {}
+        self._started_s: dict[int, float] = {}  # by the engine's number, until its first id
+        self._told = (0, 0)  # to the watch: turns and slots
         self._last_key = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=type(engine).__name__, daemon=True)
@@ -111,6 +121,7 @@ class EngineLoop(Generic[E]):
             self._last_key += 1
             key = holder.keys[turn] = self._last_key
             self._seats[key] = (owner, turn)
+            self._started_s[key] = time.monotonic()
             self._enqueue(key, partial(self._engine.start, key, request))
 
     def append(self: EngineLoop[FedEngine], owner: int, turn: int, ids: Sequence[int], final: bool) -> None:
@@ -119,14 +130,16 @@ class EngineLoop(Generic[E]):
             if key := self._key(owner, turn):
                 self._enqueue(key, partial(self._engine.append, key, ids, final))
 
-    def cancel(self, owner: int, turn: int) -> None:
-        """End a turn: nothing more is heard of it, and its slot is free after the current step."""
+    def cancel(self, owner: int, turn: int, wait_s: float = 0.0) -> None:
+        """End a turn: nothing more is heard of it, and its slot is free after the current step, which is waited for."""
         with self._lock:
-            if key := self._key(owner, turn):
+            key = self._key(owner, turn)
+            if key:
                 del self._owners[owner].keys[turn]
                 self._enqueue(key, partial(self._cancel, key))
             if owner in self._owners:
                 self._owners[owner].box.discard(turn)
+            self._freed.wait_for(lambda: self._closed or key not in self._seats, wait_s)
 
     def poll(self, owner: int, timeout_s: float = 0.25) -> Batch:
         """What the owner's turns have said since the last poll, as soon as there is something; empty after the timeout
@@ -154,6 +167,7 @@ class EngineLoop(Generic[E]):
             self._closed = True
             self._work.notify_all()
             self._news.notify_all()
+            self._freed.notify_all()
 
     def _key(self, owner: int, turn: int) -> int | None:
         return self._owners[owner].keys.get(turn) if owner in self._owners else None
@@ -169,12 +183,16 @@ class EngineLoop(Generic[E]):
             while not self._closed:
                 for key, action in self._next_actions():
                     self._perform(key, action)
+                self._tell()
                 self._post(self._step())
+                self._tell()
             for key in list(self._seats):
                 self._cancel(key)
+            self._tell()
         except BaseException as error:  # whatever it is: nobody may wait for a thread that is gone
             log.exception("the thread of %s failed", type(self._engine).__name__)
             self._post([Event(key, finish="error", message=self._failure(error)) for key in list(self._seats)])
+            self._tell()
             self._shut()
 
     def _next_actions(self) -> list[tuple[int, Callable[[], None]]]:
@@ -198,14 +216,27 @@ class EngineLoop(Generic[E]):
 
     def _step(self) -> list[Event]:
         """A step. An exception that the engine did not contain is a fault of its own: all its turns end."""
+        if not self._engine.has_work:
+            return []
+        began_s, lost = time.monotonic(), self._engine.nonfinite
         try:
-            return self._engine.step() if self._engine.has_work else []
+            events = self._engine.step()
+            self._watch.step(time.monotonic() - began_s, sum(1 for event in events if event.ids))
+            self._watch.lose(self._engine.nonfinite - lost)
+            return events
         except Exception as error:
             log.exception("%s failed", type(self._engine).__name__)
             keys = list(self._seats)
             for key in keys:
                 self._engine.cancel(key)
             return [Event(key, finish="error", message=self._failure(error)) for key in keys]
+
+    def _tell(self) -> None:
+        """What of the seats has changed."""
+        seats = len(self._seats), self._engine.active
+        if seats != self._told:
+            self._told = seats
+            self._watch.hold(*seats)
 
     def _failure(self, error: BaseException) -> str:
         return f"{type(self._engine).__name__} failed ({type(error).__name__})"
@@ -214,9 +245,14 @@ class EngineLoop(Generic[E]):
         """Put events into their owners' boxes, under the owners' numbers."""
         if not events:
             return
+        now_s = time.monotonic()
         with self._lock:
             for event in events:
                 owner, turn = self._seats[event.turn]
+                if event.turn in self._started_s and (event.ids or event.finish):
+                    started_s = self._started_s.pop(event.turn)
+                    if event.ids:
+                        self._watch.begin(now_s - started_s)
                 if event.finish:
                     del self._seats[event.turn]
                 holder = self._owners.get(owner)
@@ -231,6 +267,8 @@ class EngineLoop(Generic[E]):
         self._engine.cancel(key)
         with self._lock:
             self._seats.pop(key, None)
+            self._started_s.pop(key, None)
+            self._freed.notify_all()
 
     def _drop_stale_owners(self) -> None:
         """With the lock held: end the turns of owners that stopped polling. They may read why for another lease."""
