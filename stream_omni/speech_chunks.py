@@ -64,16 +64,37 @@ class ChunkPlan(NamedTuple):
         return cls(*chunk["plan"].tolist())
 
 
+def urgency(chunk: Chunk) -> tuple[bool, int]:
+    """Lower is more urgent: an answer's first chunk, for which somebody waits in silence, goes before later chunks,
+    which come while others play; of first ones, the one that takes the least time."""
+    plan = ChunkPlan.of(chunk)
+    later = plan.settled > 0
+    return later, 0 if later else plan.end - plan.begin
+
+
+def flow_window(info: ModelInfo, chunk: Chunk) -> tuple[int, int]:
+    """Units and frames of the window. The flow can take chunks together for which they are equal."""
+    return len(chunk["units"]), _places(info, chunk).frames
+
+
+def vocoder_window(chunk: Chunk) -> int:
+    """Frames that the vocoder hears. It can take chunks together for which they are equal."""
+    plan = ChunkPlan.of(chunk)
+    return plan.heard_end - plan.heard_begin
+
+
+def _places(info: ModelInfo, chunk: Chunk) -> Places:
+    plan, clock, count = ChunkPlan.of(chunk), MelClock.of(*speech_sizes(info)), len(chunk["units"])
+    return clock.whole(count) if plan.whole else clock.window(plan.first_unit, count)
+
+
 def run_flow_chunks(encoder: Session, estimator: Session, info: ModelInfo, chunks: Sequence[Chunk]) -> list[FloatArray]:
     """``mel`` of each chunk. Chunks of equal window sizes run as one batch."""
     flow, vocoder = speech_sizes(info)
     clock = MelClock.of(flow, vocoder)
-    plans, places = [ChunkPlan.of(chunk) for chunk in chunks], list[Places]()
-    for plan, chunk in zip(plans, chunks, strict=True):
-        count = len(chunk["units"])
-        places.append(clock.whole(count) if plan.whole else clock.window(plan.first_unit, count))
+    plans, places = [ChunkPlan.of(chunk) for chunk in chunks], [_places(info, chunk) for chunk in chunks]
     found: list[FloatArray] = [np.zeros(0, np.float32)] * len(chunks)
-    for rows in _groups([(len(c["units"]), p.frames) for c, p in zip(chunks, places, strict=True)]):
+    for rows in _groups([flow_window(info, chunk) for chunk in chunks]):
         frames = places[rows[0]].frames
         condition = np.zeros((len(rows), flow.mel_channels, frames), np.float32)
         for row, i in enumerate(rows):
@@ -119,8 +140,8 @@ def run_vocoder_chunks(
     clock, hop = MelClock.of(flow, sizes), sizes.hop_samples
     plans = [ChunkPlan.of(chunk) for chunk in chunks]
     found: list[dict[str, Array]] = [{} for _ in chunks]
-    for rows in _groups([plan.heard_end - plan.heard_begin for plan in plans]):
-        frames = plans[rows[0]].heard_end - plans[rows[0]].heard_begin
+    for rows in _groups([vocoder_window(chunk) for chunk in chunks]):
+        frames = vocoder_window(chunks[rows[0]])
         begin = [clock.frames(plans[i].first_unit) + plans[i].heard_begin for i in rows]
         waveform, phases = run_vocoder(
             f0_predictor,
@@ -133,6 +154,8 @@ def run_vocoder_chunks(
                 [_noise(chunks[i]).sine(b, frames, sizes.harmonics, hop) for i, b in zip(rows, begin, strict=True)]
             ),
         )
+        if not np.isfinite(waveform).all():  # as integers they would be a bang
+            raise FloatingPointError("the waveform holds numbers that are not finite")
         for row, i in enumerate(rows):
             first, last = plans[i].begin - plans[i].heard_begin, plans[i].end - plans[i].heard_begin
             samples = np.round(waveform[row, hop * first : hop * last] * INT16_PEAK).astype(np.int16)

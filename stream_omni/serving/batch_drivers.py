@@ -23,6 +23,7 @@ from stream_omni.serving.limits import Limits
 from stream_omni.serving.preparation import Asking, Preparation, Reading
 from stream_omni.serving.request import read_request
 from stream_omni.serving.stages import Stages
+from stream_omni.serving.turn_meter import TurnMeter
 from stream_omni.speech_chunks import ChunkPlan
 from stream_omni.speech_stream import AudioPiece, SpeechStream
 
@@ -37,7 +38,15 @@ class PrepareDriver:
     limits: Limits
     stage_timeout_s: float
 
-    async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
+    async def drive(
+        self,
+        stages: Stages,
+        number: int,
+        inputs: Mapping[str, Array],
+        began_s: float,
+        send: Send,
+        meter: TurnMeter,
+    ) -> None:
         read = partial(read_request, inputs, self.assets, self.limits)
         request = await stages.calls.run(read, "prepare", self.stage_timeout_s)
         preparation = Preparation(stages, self.assets, self.limits, request, self.stage_timeout_s)
@@ -74,7 +83,15 @@ class AnswerDriver:
     assets: Assets
     stage_timeout_s: float
 
-    async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
+    async def drive(
+        self,
+        stages: Stages,
+        number: int,
+        inputs: Mapping[str, Array],
+        began_s: float,
+        send: Send,
+        meter: TurnMeter,
+    ) -> None:
         turn = json.loads(inputs["turn"][0])
         effective = turn["effective"]
         events: list[Event] = []

@@ -7,10 +7,19 @@ from typing import Protocol
 
 from stream_omni.runtime.session import Array
 from stream_omni.serving.stages import Stages
+from stream_omni.serving.turn_meter import TurnMeter
 
 Send = Callable[[Mapping[str, Array], bool], None]  # a response's outputs, and whether it is the last one
 
 
 class Driver(Protocol):
-    async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
+    async def drive(
+        self,
+        stages: Stages,
+        number: int,
+        inputs: Mapping[str, Array],
+        began_s: float,
+        send: Send,
+        meter: TurnMeter,
+    ) -> None:
         """Answer one request, the last response included; ``began_s`` is when it came. May raise TurnError."""

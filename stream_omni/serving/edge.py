@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,21 @@ def inputs_of(request: Any) -> dict[str, Array]:
     return {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}
 
 
-def answer_each(requests: Sequence[Any], work: Callable[[dict[str, Array]], Mapping[str, Array]]) -> list[Any]:
-    """One response for each request: the outputs that ``work`` makes of its inputs, or the error it raises."""
-    return [_answer(request, work) for request in requests]
-
-
-def _answer(request: Any, work: Callable[[dict[str, Array]], Mapping[str, Array]]) -> Any:
+def respond(sender: Any, answer: Mapping[str, Array] | Exception) -> None:
+    """The only response to a request, from any thread: outputs by name, or an error."""
     try:
-        outputs = work(inputs_of(request))
-        return pb.InferenceResponse(output_tensors=[pb.Tensor(name, array) for name, array in outputs.items()])
-    except Exception as error:  # Triton would send the traceback, file names included, to the client
-        return pb.InferenceResponse(error=triton_error(error))
+        sender.send(_response(answer), flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    except Exception as error:
+        pb.Logger.log_warn(f"an answer could not be sent: {error}")
+
+
+def _response(answer: Mapping[str, Array] | Exception) -> Any:
+    if not isinstance(answer, Exception):
+        try:
+            return pb.InferenceResponse([pb.Tensor(name, array) for name, array in answer.items()])
+        except Exception as error:
+            answer = error
+    return pb.InferenceResponse(error=triton_error(answer))  # raised, Triton would send file names to the client
 
 
 def triton_error(error: BaseException) -> Any:

@@ -11,8 +11,9 @@ import numpy as np
 from stream_omni.runtime.engine import EngineLoop
 from stream_omni.runtime.session import Array
 from stream_omni.runtime.slots import Full
+from stream_omni.runtime.watch import Watch
 from stream_omni.serving.errors import InvalidRequestError, OverloadedError
-from stream_omni.serving.operations import HEARTBEAT_S, Operation
+from stream_omni.serving.operations import HEARTBEAT_S, RELEASE_S, Operation
 from stream_omni.speech_engine import SpeechRequest
 from stream_omni.text_engine import TextRequest
 
@@ -22,15 +23,18 @@ _RETRY_AFTER_MS = 1000  # about a short answer's time
 class EngineOperations:
     """``read_request`` makes the engine's request of a START's inputs."""
 
-    def __init__(self, engine: Any, read_request: Callable[[Mapping[str, Array]], Any]) -> None:
-        self._loop: EngineLoop[Any] = EngineLoop(engine)
+    def __init__(
+        self, engine: Any, read_request: Callable[[Mapping[str, Array]], Any], watch: Watch | None = None
+    ) -> None:
+        self._loop: EngineLoop[Any] = EngineLoop(engine, watch=watch)
         self._read_request = read_request
 
     def close(self) -> None:
         self._loop.close()
 
     def answer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """A POLL waits for events; all else returns at once. Raises TurnError, and ValueError for a bad request."""
+        """A POLL waits for events, a CANCEL for the end of a step; all else returns at once. Raises TurnError, and
+        ValueError for a bad request."""
         return self._poll(inputs) if inputs["op"][0] == Operation.POLL else self._control(inputs)
 
     def _poll(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -48,7 +52,7 @@ class EngineOperations:
             case Operation.APPEND:
                 self._loop.append(owner, turn, inputs["ids"].tolist(), bool(inputs["final"][0]))
             case Operation.CANCEL:
-                self._loop.cancel(owner, turn)
+                self._loop.cancel(owner, turn, RELEASE_S)
             case unknown:
                 raise InvalidRequestError(f"there is no operation {unknown}")
         return {"turns": inputs["turn"]}

@@ -8,6 +8,7 @@ class TurnError(Exception):
 
     reason = "INTERNAL"
     code = "INTERNAL"
+    outcome = "error"  # one of those of the metrics
 
     def __init__(self, sentence: str) -> None:
         super().__init__(f"{self.reason}: {sentence}")
@@ -16,10 +17,12 @@ class TurnError(Exception):
 class InvalidRequestError(TurnError):
     reason = "INVALID_ARGUMENT"
     code = "INVALID_ARG"
+    outcome = "invalid"
 
 
 class OverloadedError(TurnError):
     code = "UNAVAILABLE"
+    outcome = "rejected"
 
     def __init__(self, sentence: str, retry_after_ms: int) -> None:
         self.reason = f"OVERLOADED retry_after_ms={retry_after_ms}"
@@ -29,11 +32,13 @@ class OverloadedError(TurnError):
 class DrainingError(TurnError):
     reason = "DRAINING"
     code = "UNAVAILABLE"
+    outcome = "rejected"
 
 
 class DeadlineError(TurnError):
     reason = "DEADLINE"
     code = "UNAVAILABLE"
+    outcome = "deadline"
 
 
 class StageError(TurnError):

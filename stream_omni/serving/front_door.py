@@ -20,37 +20,43 @@ from typing import Any
 import triton_python_backend_utils as pb
 
 from stream_omni.runtime.session import Array
+from stream_omni.serving.admission import Admission
 from stream_omni.serving.bls import infer
 from stream_omni.serving.caller import Caller, Senders
 from stream_omni.serving.driver import Driver
-from stream_omni.serving.errors import (
-    DeadlineError,
-    DrainingError,
-    OverloadedError,
-    StageError,
-    TurnError,
-    first_cause,
-)
+from stream_omni.serving.errors import DeadlineError, OverloadedError, StageError, TurnError, first_cause
+from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, Recorder
 from stream_omni.serving.stage_calls import StageCalls
 from stream_omni.serving.stages import Stages
+from stream_omni.serving.turn_meter import TurnMeter
 
 _CANCEL_POLL_S = 0.05  # far below what a listener notices, and twenty looks a second cost nothing
-_RETRY_AFTER_MS = 1000  # about a short answer's time
 _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the process does
 
 
 @dataclass
 class _Guest:
     caller: Caller
+    meter: TurnMeter
     task: asyncio.Task[None] | None = None
-    cancelled: bool = False
+    gone_s: float | None = None  # when it was noticed that the client has left
 
 
 class FrontDoor:
-    """``capacity`` turns run at once, each for at most ``turn_timeout_s``; one more is refused with a retry hint."""
+    """``capacity`` turns run at once, each for at most ``turn_timeout_s``; ``waiting`` more wait for a place, each for
+    at most ``wait_s``; others are refused with a retry hint. Closing it closes the ``recorder``."""
 
-    def __init__(self, driver: Driver, capacity: int, turn_timeout_s: float) -> None:
-        self._driver, self._capacity, self._turn_timeout_s = driver, capacity, turn_timeout_s
+    def __init__(
+        self,
+        driver: Driver,
+        recorder: Recorder,
+        capacity: int,
+        turn_timeout_s: float,
+        waiting: int = 0,
+        wait_s: float = 0.0,
+    ) -> None:
+        self._driver, self._recorder, self._turn_timeout_s = driver, recorder, turn_timeout_s
+        self._admission = Admission(capacity, waiting, wait_s, recorder)
         self._guests: dict[int, _Guest] = {}
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders = Senders()
@@ -62,50 +68,63 @@ class FrontDoor:
 
     def accept(self, request: Any) -> None:
         """Register a turn and return."""
-        turn, guest = next(self._numbers), _Guest(Caller(request))
+        caller = Caller(request)
+        turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s))
         self._guests[turn] = guest
         self._loop.call_soon_threadsafe(self._begin, turn, guest)
 
     def close(self) -> None:
         """Refuse new turns, and let no poll outlive this process."""
         self._closing = True
+        self._loop.call_soon_threadsafe(self._admission.close)
         self._loop.call_soon_threadsafe(self._stages.stop)
         time.sleep(_SHUTDOWN_S)
         self._senders.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._recorder.close()
 
     def _begin(self, turn: int, guest: _Guest) -> None:
         guest.task = self._loop.create_task(self._run(turn, guest))
-        if guest.cancelled:
+        if guest.gone_s is not None:
             guest.task.cancel()
 
     async def _run(self, turn: int, guest: _Guest) -> None:
         failure: TurnError | None = None
+        outcome = "error"
         try:
-            self._admit()
-            async with asyncio.timeout(self._turn_timeout_s):
-                caller, send = guest.caller, partial(self._send, turn, guest)
-                await self._driver.drive(self._stages, turn, caller.inputs, caller.began_s, send)
+            await self._attend(turn, guest)
+            outcome = "ok"
         except asyncio.CancelledError:
-            pass
-        except TimeoutError:
-            failure = DeadlineError(f"the turn took more than {self._turn_timeout_s:g} s; ask for a shorter answer")
+            outcome = "cancelled"
         except BaseException as error:
             failure = _failure_of(first_cause(error))
+            outcome = failure.outcome
         finally:
             # the one way out; a cancellation that comes now must not interrupt it
-            leaving = self._loop.create_task(self._release(turn, guest, failure))
+            leaving = self._loop.create_task(self._release(turn, guest, failure, outcome))
             await asyncio.shield(leaving)
 
-    def _admit(self) -> None:
-        if self._closing:
-            raise DrainingError("the server is about to stop; send the turn to another one, or again in a minute")
-        if len(self._guests) > self._capacity:
-            raise OverloadedError(f"all {self._capacity} places are taken; come again later", _RETRY_AFTER_MS)
+    async def _attend(self, turn: int, guest: _Guest) -> None:
+        await self._admission.enter(turn)
+        try:
+            async with asyncio.timeout(self._turn_timeout_s):
+                caller, send = guest.caller, partial(self._send, turn, guest)
+                await self._driver.drive(self._stages, turn, caller.inputs, caller.began_s, send, guest.meter)
+        except TimeoutError:
+            took = f"the turn took more than {self._turn_timeout_s:g} s"
+            raise DeadlineError(f"{took}; ask for a shorter answer") from None
+        except BaseExceptionGroup as errors:
+            if isinstance(first_cause(errors), OverloadedError):  # turns of another front door have its slots
+                raise self._admission.refusal("engine_full", "a stage has no free slot") from None
+            raise
 
-    async def _release(self, turn: int, guest: _Guest, failure: TurnError | None) -> None:
+    async def _release(self, turn: int, guest: _Guest, failure: TurnError | None, outcome: str) -> None:
         self._senders.submit(turn, partial(guest.caller.fail, failure))  # the client first; nothing after `done`
         await self._stages.release(turn)
+        if outcome == "cancelled" and guest.gone_s is not None:
+            self._recorder.observe(CANCEL_RELEASE_SECONDS, time.monotonic() - guest.gone_s)
+        self._admission.leave(turn)
+        guest.meter.end(outcome)
         del self._guests[turn]
 
     def _send(self, turn: int, guest: _Guest, outputs: Mapping[str, Array], last: bool) -> None:
@@ -116,8 +135,8 @@ class FrontDoor:
         while not self._closing:
             time.sleep(_CANCEL_POLL_S)
             for guest in list(self._guests.values()):
-                if not guest.cancelled and guest.caller.is_gone():
-                    guest.cancelled = True
+                if guest.gone_s is None and guest.caller.is_gone():
+                    guest.gone_s = time.monotonic()
                     self._loop.call_soon_threadsafe(_cancel, guest)
 
 

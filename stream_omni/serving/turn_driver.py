@@ -18,6 +18,7 @@ from stream_omni.serving.preparation import Preparation, Reading
 from stream_omni.serving.request import read_request
 from stream_omni.serving.speaker import Speaker
 from stream_omni.serving.stages import Stages
+from stream_omni.serving.turn_meter import TurnMeter
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,22 @@ class TurnDriver:
     schedule: ChunkSchedule
     stage_timeout_s: float
 
-    async def drive(self, stages: Stages, number: int, inputs: Mapping[str, Array], began_s: float, send: Send) -> None:
+    async def drive(
+        self,
+        stages: Stages,
+        number: int,
+        inputs: Mapping[str, Array],
+        began_s: float,
+        send: Send,
+        meter: TurnMeter,
+    ) -> None:
         """Answer one request. Raises TurnError; releasing the stages is left to the caller."""
 
         def tell(event: Event) -> None:
+            meter.hear(event)
             send(event.tensors(), event.kind == "done")
 
-        await self.answer(stages, number, inputs, began_s, tell)
+        await self.answer(stages, number, inputs, began_s, tell, meter.know)
 
     async def answer(
         self,
@@ -44,10 +54,12 @@ class TurnDriver:
         inputs: Mapping[str, Array],
         began_s: float,
         tell: Callable[[Event], None],
+        know: Callable[[str], None] = lambda mode: None,
     ) -> None:
-        """The same, told as events."""
+        """The same, told as events; ``know`` is told the mode as soon as the request has been read."""
         read = partial(read_request, inputs, self.assets, self.limits)
         request = await stages.calls.run(read, "stream_omni", self.stage_timeout_s)
+        know(request.mode)
         preparation = Preparation(stages, self.assets, self.limits, request, self.stage_timeout_s)
         turn = (self.assets, number, preparation.effective, began_s)
         answering = Answering(stages, *turn, tell, self.stage_timeout_s)

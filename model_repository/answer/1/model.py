@@ -4,12 +4,13 @@ from stream_omni.assets import Assets
 from stream_omni.serving.batch_drivers import AnswerDriver
 from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.front_door import FrontDoor
+from stream_omni.serving.metrics import Unrecorded
 
 
 class TritonPythonModel:
     def initialize(self, args):
         driver = AnswerDriver(Assets.load(artifacts_of(args)), parameter(args, "stage_timeout_s"))
-        self._door = FrontDoor(driver, parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
+        self._door = FrontDoor(driver, Unrecorded(), parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
 
     def execute(self, requests):
         for request in requests:

@@ -1,8 +1,10 @@
 """Speech units to mel frames, a chunk a request (stream_omni.speech_chunks has the tensors)."""
 
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.serving.edge import answer_each, artifacts_of, parameter
-from stream_omni.speech_chunks import run_flow_chunks
+from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.stage_model import StageModel
+from stream_omni.serving.stage_queue import Stage
+from stream_omni.speech_chunks import flow_window, run_flow_chunks, urgency
 
 
 class TritonPythonModel:
@@ -10,9 +12,18 @@ class TritonPythonModel:
         runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
         self._info = runtime.info
         self._encoder, self._estimator = runtime.session("flow_encoder"), runtime.session("flow_estimator")
+        self._model = StageModel(
+            Stage("cosyvoice_flow", self._flow, self._window, urgency, parameter(args, "largest_batch"))
+        )
 
     def execute(self, requests):
-        return answer_each(requests, self._flow)
+        self._model.execute(requests)
 
-    def _flow(self, chunk):
-        return {"mel": run_flow_chunks(self._encoder, self._estimator, self._info, [chunk])[0]}
+    def finalize(self):
+        self._model.close()
+
+    def _window(self, chunk):
+        return flow_window(self._info, chunk)
+
+    def _flow(self, chunks):
+        return [{"mel": mel} for mel in run_flow_chunks(self._encoder, self._estimator, self._info, chunks)]

@@ -13,7 +13,7 @@ class TritonPythonModel:
         prefix_bytes = parameter(args, "prefix_cache_mb") << 20
         slots = parameter(args, "slots")
         engine = TextEngine(runtime.session("llm"), runtime.info, slots, prefix_bytes=prefix_bytes)
-        self._model = EngineModel(engine, read_text_request)
+        self._model = EngineModel("llm", engine, read_text_request)
 
     def execute(self, requests):
         self._model.execute(requests)

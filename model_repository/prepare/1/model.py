@@ -5,13 +5,14 @@ from stream_omni.serving.batch_drivers import PrepareDriver
 from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.front_door import FrontDoor
 from stream_omni.serving.limits import Limits
+from stream_omni.serving.metrics import Unrecorded
 
 
 class TritonPythonModel:
     def initialize(self, args):
         assets, limits = Assets.load(artifacts_of(args)), Limits.from_mapping(parameter(args, "limits"))
         driver = PrepareDriver(assets, limits, parameter(args, "stage_timeout_s"))
-        self._door = FrontDoor(driver, parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
+        self._door = FrontDoor(driver, Unrecorded(), parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
 
     def execute(self, requests):
         for request in requests:

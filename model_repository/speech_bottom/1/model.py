@@ -2,8 +2,10 @@
 
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.runtime.prefixes import Prefixes
-from stream_omni.serving.edge import answer_each, artifacts_of, parameter
+from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.engine_operations import shared_tokens
+from stream_omni.serving.stage_model import StageModel
+from stream_omni.serving.stage_queue import Stage
 from stream_omni.speech_prompt import read_prompt
 
 
@@ -12,9 +14,13 @@ class TritonPythonModel:
         runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
         self._info, self._bottom = runtime.info, runtime.session("speech_bottom")
         self._prefixes = Prefixes(parameter(args, "prefix_cache_mb") << 20)
+        self._model = StageModel(Stage.of_single("speech_bottom", self._read))
 
     def execute(self, requests):
-        return answer_each(requests, self._read)
+        self._model.execute(requests)
+
+    def finalize(self):
+        self._model.close()
 
     def _read(self, inputs):
         found = read_prompt(self._bottom, self._info, inputs["ids"], shared_tokens(inputs), self._prefixes)

@@ -1,16 +1,22 @@
 """Speech to CosyVoice speech units, 25 a second."""
 
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.serving.edge import answer_each, artifacts_of, parameter
+from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.stage_model import StageModel
+from stream_omni.serving.stage_queue import Stage
 from stream_omni.speech_tokenizer import tokenize_speech
 
 
 class TritonPythonModel:
     def initialize(self, args):
         self._tokenizer = OnnxRuntime(artifacts_of(args), parameter(args, "threads")).session("speech_tokenizer")
+        self._model = StageModel(Stage.of_single("speech_tokenizer", self._tokenize))
 
     def execute(self, requests):
-        return answer_each(requests, self._tokenize)
+        self._model.execute(requests)
+
+    def finalize(self):
+        self._model.close()
 
     def _tokenize(self, inputs):
         sample_rate_hz = int(inputs["sample_rate"][0])

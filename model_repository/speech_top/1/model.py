@@ -21,7 +21,7 @@ class TritonPythonModel:
             parameter(args, "slots"),
             prefix_bytes=parameter(args, "prefix_cache_mb") << 20,
         )
-        self._model = EngineModel(engine, read_speech_request)
+        self._model = EngineModel("speech_top", engine, read_speech_request)
 
     def execute(self, requests):
         self._model.execute(requests)

@@ -5,6 +5,8 @@ from stream_omni.chunk_schedule import ChunkSchedule
 from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.front_door import FrontDoor
 from stream_omni.serving.limits import Limits
+from stream_omni.serving.metrics import FRONT_DOOR
+from stream_omni.serving.triton_metrics import TritonRecorder
 from stream_omni.serving.turn_driver import TurnDriver
 
 
@@ -16,7 +18,14 @@ class TritonPythonModel:
             ChunkSchedule(**parameter(args, "chunks")),
             parameter(args, "stage_timeout_s"),
         )
-        self._door = FrontDoor(driver, parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
+        self._door = FrontDoor(
+            driver,
+            TritonRecorder(FRONT_DOOR),
+            capacity=parameter(args, "capacity"),
+            turn_timeout_s=parameter(args, "turn_timeout_s"),
+            waiting=parameter(args, "waiting"),
+            wait_s=parameter(args, "wait_s"),
+        )
 
     def execute(self, requests):
         for request in requests:

@@ -1,8 +1,10 @@
 """Mel frames to a waveform, a chunk a request (stream_omni.speech_chunks has the tensors)."""
 
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.serving.edge import answer_each, artifacts_of, parameter
-from stream_omni.speech_chunks import run_vocoder_chunks
+from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.stage_model import StageModel
+from stream_omni.serving.stage_queue import Stage
+from stream_omni.speech_chunks import run_vocoder_chunks, urgency, vocoder_window
 
 
 class TritonPythonModel:
@@ -10,9 +12,15 @@ class TritonPythonModel:
         runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
         self._info = runtime.info
         self._f0_predictor, self._vocoder = runtime.session("f0_predictor"), runtime.session("vocoder")
+        self._model = StageModel(
+            Stage("vocoder", self._vocode, vocoder_window, urgency, parameter(args, "largest_batch"))
+        )
 
     def execute(self, requests):
-        return answer_each(requests, self._vocode)
+        self._model.execute(requests)
 
-    def _vocode(self, chunk):
-        return run_vocoder_chunks(self._f0_predictor, self._vocoder, self._info, [chunk])[0]
+    def finalize(self):
+        self._model.close()
+
+    def _vocode(self, chunks):
+        return run_vocoder_chunks(self._f0_predictor, self._vocoder, self._info, chunks)

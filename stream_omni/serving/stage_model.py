@@ -1,0 +1,32 @@
+"""A stage of independent calls as a Triton model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from stream_omni.serving.edge import inputs_of, respond
+from stream_omni.serving.stage_queue import Stage, StageQueue
+from stream_omni.serving.triton_metrics import TritonRecorder
+
+
+class StageModel:
+    """Takes requests in as they come and answers each when it is done, so that the stage's queue is all that waits: an
+    order that Triton's own queue cannot be given."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._recorder = TritonRecorder(stage.name)
+        self._queue = StageQueue(stage, self._recorder)
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        for request in requests:
+            answer = partial(respond, request.get_response_sender())
+            try:
+                self._queue.submit(inputs_of(request), answer)
+            except Exception as error:
+                answer(error)
+
+    def close(self) -> None:
+        self._queue.close()
+        self._recorder.close()

@@ -1,0 +1,66 @@
+"""What one streamed turn tells the metrics: when its events came, how its sound kept up, and how it ended."""
+
+from __future__ import annotations
+
+import time
+
+from stream_omni.answer import Event
+from stream_omni.serving.metrics import (
+    AUDIO_CHUNK_GAP_SECONDS,
+    AUDIO_SECONDS,
+    AUDIO_UNDERRUNS,
+    FIRST_AUDIO_SECONDS,
+    FIRST_TEXT_SECONDS,
+    FIRST_TRANSCRIPT_SECONDS,
+    REALTIME_FACTOR,
+    REQUESTS,
+    UNKNOWN_MODE,
+    Recorder,
+)
+
+_FIRST = {"transcript": FIRST_TRANSCRIPT_SECONDS, "text": FIRST_TEXT_SECONDS, "audio": FIRST_AUDIO_SECONDS}
+
+
+class TurnMeter:
+    """Of one turn that came at ``began_s`` (time.monotonic)."""
+
+    def __init__(self, recorder: Recorder, began_s: float) -> None:
+        self._recorder, self._began_s = recorder, began_s
+        self._mode = UNKNOWN_MODE
+        self._heard: set[str] = set()  # kinds of events
+        self._first_sound_s = self._last_sound_s = 0.0
+        self._played_s = 0.0  # when a listener who plays at once will have played all
+        self._after_first_s = 0.0  # of sound
+
+    def know(self, mode: str) -> None:
+        """The request was read."""
+        self._mode = mode
+
+    def hear(self, event: Event) -> None:
+        """An event leaves for the client."""
+        now_s = time.monotonic()
+        first = event.kind not in self._heard
+        self._heard.add(event.kind)
+        if first and event.kind in _FIRST:
+            self._recorder.observe(_FIRST[event.kind], now_s - self._began_s, mode=self._mode)
+        if event.kind == "audio":
+            self._play(now_s, len(event.samples) / event.sample_rate_hz, first)
+
+    def end(self, outcome: str) -> None:
+        """``outcome``: one of those of the metric. Sound of a turn that was cut short is still judged."""
+        self._recorder.add(REQUESTS, mode=self._mode, outcome=outcome)
+        if self._after_first_s:
+            took_s = self._last_sound_s - self._first_sound_s
+            self._recorder.observe(REALTIME_FACTOR, took_s / self._after_first_s)
+
+    def _play(self, now_s: float, sound_s: float, first: bool) -> None:
+        self._recorder.add(AUDIO_SECONDS, sound_s)
+        if first:
+            self._first_sound_s = self._played_s = now_s
+        else:
+            self._recorder.observe(AUDIO_CHUNK_GAP_SECONDS, now_s - self._last_sound_s)
+            self._after_first_s += sound_s
+        if now_s > self._played_s:
+            self._recorder.add(AUDIO_UNDERRUNS)
+        self._last_sound_s = now_s
+        self._played_s = max(self._played_s, now_s) + sound_s
