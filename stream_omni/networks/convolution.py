@@ -49,10 +49,17 @@ def _is_none(value: Any) -> bool:
     return value is None or value.node().mustBeNone()
 
 
+def _trains(x: Tensor, weight: Tensor) -> bool:
+    """Whether a gradient is wanted, which only PyTorch's own operators have; export, on "meta", wants none."""
+    return torch.is_grad_enabled() and weight.requires_grad and not x.is_meta
+
+
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> Tensor:
     """``x`` [B, in, T], ``weight`` [out, in, kernel]."""
+    if _trains(x, weight):
+        return F.conv1d(x, weight, bias, stride, padding, dilation)
     return _Convolve.apply(x, weight, bias, stride, padding, dilation)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -60,6 +67,8 @@ def convolve_transposed(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0
 ) -> Tensor:
     """``x`` [B, in, T], ``weight`` [in, out, kernel]."""
+    if _trains(x, weight):
+        return F.conv_transpose1d(x, weight, bias, stride, padding)
     return _ConvolveTransposed.apply(x, weight, bias, stride, padding)  # type: ignore[no-any-return, no-untyped-call]
 
 

@@ -18,6 +18,10 @@ class _Constant(torch.autograd.Function):
         return value.to(like.device)
 
     @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None]:
+        return None, None
+
+    @staticmethod
     def symbolic(g: Any, like: Any, value: Any) -> Any:
         return value
 
@@ -25,7 +29,12 @@ class _Constant(torch.autograd.Function):
 class _Reshape(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
+        ctx.shape = tensor.shape
         return tensor.reshape([tensor.shape[i] if size == 0 else size for i, size in enumerate(sizes)])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient.reshape(ctx.shape), None
 
     @staticmethod
     def symbolic(g: Any, tensor: Any, sizes: tuple[int, ...]) -> Any:
