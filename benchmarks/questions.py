@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SAMPLE_RATE_HZ = 16_000
-_TEXT_TOKENS_A_SECOND = 5  # more than is spoken in a second, so that speech never waits for text that was cut
+_TEXT_TOKENS_A_SECOND = 5  # somewhat more than people speak
 
 
 @dataclass(frozen=True)
@@ -64,23 +64,22 @@ def spoken(answer_s: float, picture: bool = False) -> Ask:
 
 
 def mixed(answer_s: float) -> Ask:
-    """All modes by turns: text or speech in, text or speech out, every fourth with a picture, some of each task."""
+    """All modes and tasks by turns; every fourth turn has a picture."""
 
     def ask(stream: int, turn: int) -> Question:
-        generator = np.random.default_rng([stream, turn])
         number = stream + turn
         aloud = spoken(answer_s, picture=number % 4 == 3)(stream, turn)
-        match number % 8:
-            case 0 | 4:
+        match number % 16:
+            case 0 | 4 | 8 | 12:
                 return replace(aloud, audio=None, text=f"Question {number}", output="text")
-            case 1 | 5:
+            case 1 | 5 | 9 | 13:
                 return replace(aloud, audio=None, text=f"Question {number}")
-            case 2:
+            case 2 | 10:
                 return replace(aloud, output="text")
-            case 6 if generator.random() < 0.5:
-                return replace(aloud, picture=None, task="transcribe", output="text")
             case 6:
-                return replace(aloud, audio=None, picture=None, text=f"Sentence {number}.", task="speak")
+                return replace(aloud, task="transcribe", output="text")
+            case 14:
+                return replace(aloud, audio=None, text=f"Sentence {number}.", task="speak")
         return aloud
 
     return ask

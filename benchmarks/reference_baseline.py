@@ -9,7 +9,8 @@ computed for nothing. Of those costs exactly these are here, since they lie betw
 * text and speech by turns in one loop: an LLM step holds the speech step up; one turn at a time;
 * the text window's keys and values made anew at each step; no prefix kept from turn to turn;
 * a tokenizer call for every text token, and all of the text decoded again for every unit;
-* the largest unit logit is looked for in the whole vocabulary.
+* unit logits of the whole vocabulary, where the checkpoint may only mean units and end ids (``info.only_units``: they
+  are computed and not chosen from, so that the ids are those of a build that leaves them out).
 
 Not here, as they come after the units (the voice) or are no computation: both passes of guidance one after the other,
 speech only when all units are known, Hugging Face's own overhead in ``generate``.
@@ -59,6 +60,7 @@ class Reference:
         self._window_table = get("text_to_audio_proj.weight")
         self._ctc_head, self._text_head = get("audio_to_text_proj.weight"), get("lm_head.weight")
         self._unit_head = get("audio_lm_head.weight")
+        self._choices = torch.tensor(info.speech_ids) if info.only_units else None
         self.text_ids: list[int] = []  # of the last turn
 
     @torch.inference_mode()
@@ -87,7 +89,7 @@ class Reference:
                     last_label = label
                     self._advance(turn)
             spoken = self._top.run(heard, self._window(turn))[-1]
-            unit = int(linear(spoken, self._unit_head)[-1].argmax())  # at step 0: logits of all prompt positions
+            unit = self._choose(linear(spoken, self._unit_head)[-1])  # at step 0: logits of all prompt positions
             self._decode(turn.text_ids)
             yield unit
             if unit in self._vocabulary.eos:
@@ -107,6 +109,9 @@ class Reference:
             turn.text_ids.append(int(logits[-1].argmax()))
             if SPOKEN_CHARACTER.search(self._decode(turn.text_ids[-1:])):
                 turn.queued.append(turn.text_ids[-1])
+
+    def _choose(self, logits: Tensor) -> int:
+        return int(logits.argmax() if self._choices is None else self._choices[logits[self._choices].argmax()])
 
     def _window(self, turn: _Turn) -> TextWindow:
         begin = max(0, len(turn.queued) - _WINDOW)
