@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stream_omni_build.export import export_graphs
+from stream_omni_build.export import export_graphs, write_graphs
+from stream_omni_build.progress import silent
 
+from stream_omni.checkpoint import open_sources
 from stream_omni.runtime import prompt_reader
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.runtime.prefixes import Prefixes
@@ -106,6 +108,32 @@ def test_the_cut_of_a_prompt(runtime: OnnxRuntime, size: int, monkeypatch: pytes
     usual = [text_steps(runtime, [wish], slots=1)[0] for wish in requests]
     monkeypatch.setattr(prompt_reader, "chunk_end", lambda begin, length: min(begin + size, length))
     assert [text_steps(runtime, [wish], slots=1)[0] for wish in requests] == usual
+
+
+def test_the_logits_of_a_head_without_text_ids(
+    runtime: OnnxRuntime, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out, info = tmp_path_factory.mktemp("units"), dataclasses.replace(runtime.info, only_units=True)
+    write_graphs(info, open_sources(tiny_checkpoint), out, silent())
+    small, generator = OnnxRuntime(out), np.random.default_rng(0)
+    assert small.info.only_units
+    cases = [spoken_case(tiny_checkpoint, name) for name in ("s2s", "t2s", "s2s_long")]
+    for batch in (1, 2, 3, 8):
+        inputs = {
+            "hidden": np.stack([cases[b % 3].request.hidden[-1:] for b in range(batch)]),
+            "positions": np.zeros((batch, 1), np.int64),
+            "rows": np.arange(batch),
+            "window_ids": generator.integers(0, 128000, (batch, 5)),
+            "window_positions": np.tile(np.arange(5), (batch, 1)),
+            "window_length": np.full(batch, 5),
+        }
+        found = []
+        for built in (runtime, small):
+            llama = built.info.llama
+            shape = (batch, llama.kv_heads, 128, llama.head_size)
+            caches = [np.zeros(shape, np.float32) for _ in range(2 * llama.top_layers)]
+            found.append(built.session("speech_top").run(inputs, caches)["logits"])
+        assert found[0][:, list(info.speech_ids)].tobytes() == found[1].tobytes()
 
 
 @pytest.mark.parametrize("slots", [1, 8])

@@ -1,4 +1,4 @@
-"""How a prompt is cut for prefill: never by load, so that its bytes are the same in any company."""
+"""How a prompt is cut for prefill: so that it makes no difference to a byte of what follows."""
 
 from __future__ import annotations
 
