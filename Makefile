@@ -35,7 +35,7 @@ bench: $(VENV)/installed ## measure speed and memory, some minutes; on a machine
 	$(BIN)/python -m benchmarks plot
 	$(BIN)/python -m benchmarks table
 
-bench-full: $(VENV)/installed ## the same with as many rounds as quoted numbers need, hours
+bench-full: $(VENV)/installed ## the same with as many rounds as quoted numbers need, about two hours
 	$(BIN)/python -m benchmarks run --plan full
 	$(BIN)/python -m benchmarks plot
 	$(BIN)/python -m benchmarks table

@@ -20,15 +20,24 @@ _STREAMS = 8
 
 
 class OneAtATime:
-    """Lets one turn through; the others wait at the door, and their times include it."""
+    """Lets one turn through; the others wait at the door in the order in which they came (a lock would favour whom it
+    just let through), and their times include it."""
 
     def __init__(self, asker: Asker) -> None:
-        self._asker, self._door = asker, threading.Lock()
+        self._asker, self._door = asker, threading.Condition()
+        self._came = self._gone = 0
 
     def ask(self, question: Question, leave_after: int | None = None) -> TurnTrace:
         came_s = time.monotonic()
         with self._door:
+            ticket, self._came = self._came, self._came + 1
+            self._door.wait_for(lambda: self._gone == ticket)
+        try:
             trace = self._asker.ask(question, leave_after)
+        finally:
+            with self._door:
+                self._gone += 1
+                self._door.notify_all()
         waited_s = trace.began_s - came_s
         later = [Arrival(a.kind, a.at_s + waited_s, a.audio_s, a.units) for a in trace.arrivals]
         return TurnTrace(came_s, later, trace.refusals, trace.error, trace.left)
