@@ -149,7 +149,7 @@ def test_an_interrupted_build_does_not_look_complete_and_is_taken_up(
     [
         (("threads = 1", "threads = 1\nthreds = 2"), "no model uses threds of [shared]"),
         (("threads = 1", ""), "llm needs threads"),
-        (("[limits]", "[vocoder]\nslots = 2\n[limits]"), "vocoder has no use for slots"),
+        (("[limits]", "[vision_encoder]\nslots = 2\n[limits]"), "vision_encoder has no use for slots"),
         (("[limits]", "[speech_bottom]\n[speech_end]\n[limits]"), "there is no model [speech_end]"),
         (("only_units = true", "only_unit = true"), "[graphs] has no only_unit"),
         (("only_units = true", 'only_units = "yes"'), "only_units of [graphs] is 'yes'; it must be true or false"),
