@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import secrets
 import threading
 import time
@@ -27,6 +28,7 @@ from stream_omni.serving.driver import Driver
 from stream_omni.serving.errors import DeadlineError, OverloadedError, StageError, TurnError, first_cause
 from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, Recorder
 from stream_omni.serving.stage_calls import StageCalls
+from stream_omni.serving.stage_processes import StageProcesses
 from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
 
@@ -38,7 +40,7 @@ _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the pr
 class _Guest:
     caller: Caller
     meter: TurnMeter
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] | None = None  # once it runs: one that is cancelled before would skip its `finally`
     gone_s: float | None = None  # when it was noticed that the client has left
 
 
@@ -61,7 +63,7 @@ class FrontDoor:
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders = Senders()
         self._loop = asyncio.new_event_loop()
-        self._stages = Stages(StageCalls(self._loop, infer))
+        self._stages = Stages(StageCalls(self._loop, infer, StageProcesses(os.getppid())))
         self._closing = False
         for target in (self._loop.run_forever, self._notice_cancellations):
             threading.Thread(target=target, daemon=True, name="front-door").start()
@@ -71,7 +73,7 @@ class FrontDoor:
         caller = Caller(request)
         turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s))
         self._guests[turn] = guest
-        self._loop.call_soon_threadsafe(self._begin, turn, guest)
+        self._loop.call_soon_threadsafe(self._loop.create_task, self._run(turn, guest))
 
     def close(self) -> None:
         """Refuse new turns, and let no poll outlive this process."""
@@ -82,11 +84,6 @@ class FrontDoor:
         self._senders.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._recorder.close()
-
-    def _begin(self, turn: int, guest: _Guest) -> None:
-        guest.task = self._loop.create_task(self._run(turn, guest))
-        if guest.gone_s is not None:
-            guest.task.cancel()
 
     async def _run(self, turn: int, guest: _Guest) -> None:
         failure: TurnError | None = None
@@ -105,6 +102,9 @@ class FrontDoor:
             await asyncio.shield(leaving)
 
     async def _attend(self, turn: int, guest: _Guest) -> None:
+        if guest.gone_s is not None:
+            raise asyncio.CancelledError
+        guest.task = asyncio.current_task()
         await self._admission.enter(turn)
         try:
             async with asyncio.timeout(self._turn_timeout_s):
