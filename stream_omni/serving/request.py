@@ -195,7 +195,7 @@ def _history(inputs: Mapping[str, NDArray[Any]], limits: Limits) -> tuple[Messag
         )
     try:
         turns = json.loads(_decode("history", content))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValueError that is no JSONDecodeError: a number of 5000 digits
         where = f" (position {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
         raise InvalidRequestError(f"history is not JSON{where}; {mend}") from error
     if not isinstance(turns, list):

@@ -146,6 +146,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown voice": ({"text": "hi", "voice": "Bob"}, "no voice 'Bob'; the voices are default, 中文男, 英文女"),
     "history not JSON": ({"text": "hi", "history": "{"}, r"not JSON \(position 1\); send a JSON list"),
     "history nested": ({"text": "hi", "history": "[" * 100_000}, "not JSON; send a JSON list"),
+    "history of a huge number": ({"text": "hi", "history": "9" * 5000}, "not JSON; send a JSON list"),
     "history not a list": ({"text": "hi", "history": "{}"}, "not a list; send"),
     "history of words": ({"text": "hi", "history": '["a"]'}, "turn 0 of history"),
     "wrong role": ({"text": "hi", "history": history({"role": "system", "text": ""})}, "unknown role; send"),
