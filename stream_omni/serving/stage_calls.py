@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from stream_omni.runtime.session import Array
 from stream_omni.serving.daemon_threads import DaemonThreads
-from stream_omni.serving.errors import error_from_stage
+from stream_omni.serving.errors import StageError
+from stream_omni.serving.stage_processes import StageProcesses
 
 Value = TypeVar("Value")
 
@@ -16,9 +17,16 @@ Value = TypeVar("Value")
 Infer = Callable[[str, Mapping[str, Array], Sequence[str]], dict[str, Array]]
 
 
+# The stages that make up an ensemble, whose processes a call of it needs.
+_STEPS = {"token2wav": ("cosyvoice_flow", "vocoder")}
+_LOOK_S = 0.25  # how often a call that waits looks whether the stage's process lives
+
+
 class StageCalls:
-    def __init__(self, loop: asyncio.AbstractEventLoop, infer: Infer) -> None:
-        self._loop, self._infer = loop, infer
+    """``processes``: of stages that may end by themselves; None: they are in this process."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, infer: Infer, processes: StageProcesses | None = None) -> None:
+        self._loop, self._infer, self._processes = loop, infer, processes
         self._threads = DaemonThreads("stage-call")
 
     async def call(
@@ -32,24 +40,36 @@ class StageCalls:
         """The stage's ``outputs`` by name.
 
         A caller that is cancelled does not stop the stage; the call stays in ``pending`` until the stage answered.
-        Raises the :class:`TurnError` that the stage's error states, or StageError.
+        Raises the :class:`TurnError` that the stage's error states, or StageError, also soon after its process ended.
         """
-        return await self.run(lambda: self._infer(model, inputs, outputs), model, timeout_s, pending)
+        needed = _STEPS.get(model, (model,))
+        processes = self._processes.of(needed) if self._processes else {}
+        return await self.run(lambda: self._infer(model, inputs, outputs), model, timeout_s, pending, processes)
 
     async def run(
-        self, work: Callable[[], Value], name: str, timeout_s: float, pending: set[asyncio.Future[Any]] | None = None
+        self,
+        work: Callable[[], Value],
+        name: str,
+        timeout_s: float,
+        pending: set[asyncio.Future[Any]] | None = None,
+        processes: Mapping[str, int] | None = None,
     ) -> Value:
-        """``work()``, in a thread; ``name`` is what a timeout's message blames."""
+        """``work()``, in a thread; ``name`` is what a timeout's message blames, ``processes`` what it needs to live."""
         future: asyncio.Future[Value] = self._loop.create_future()
         if pending is not None:
             pending.add(future)
             future.add_done_callback(pending.discard)
         self._threads.submit(lambda: self._settle(future, work))
+        deadline_s = self._loop.time() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):  # wait_for of Python 3.11 can swallow a cancellation
-                return await asyncio.shield(future)
-        except TimeoutError:
-            raise error_from_stage(name, f"no answer after {timeout_s:g} s") from None
+            while not future.done():
+                left_s = deadline_s - self._loop.time()
+                if left_s <= 0:
+                    raise StageError(name, f"no answer after {timeout_s:g} s")
+                await asyncio.wait([future], timeout=min(left_s, _LOOK_S) if processes else left_s)
+                if processes and self._processes and not future.done() and (ended := self._processes.ended(processes)):
+                    raise StageError(ended, "its process ended")
+            return future.result()
         finally:
             future.add_done_callback(_retrieve)  # nobody may be waiting any more
 
