@@ -1,60 +1,94 @@
-"""From a client's cancel until its places are free again, while seven other streams go on.
+"""From a client's cancel until no stage holds anything for its turn, by the client's clock.
 
-Seen from outside, on a server whose places are all taken: the next turn is let in when the front door, the LLM and the
-speech loop each have a place. So all were free soon after the first attempt that was let in had been sent; the time
-to that is what is reported.
+One of eight streams leaves while the others go on: the front door gives its place away only when every engine has freed
+its slot. And all eight leave at once: no engine holds a slot any more. Both are seen on /metrics.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 
 import numpy as np
-from stream_omni_client import Cancelled, Overloaded, StreamOmni
+from stream_omni_client import Cancelled, StreamOmni
 
+from benchmarks.places import Places, wait_for
 from benchmarks.plans import Plan
 from benchmarks.questions import SAMPLE_RATE_HZ, spoken
 from benchmarks.results import Values
 from benchmarks.subjects import Subject
 from benchmarks.summary import Percentiles
 
+_STREAMS = 8
 _LONG_ANSWER_S = 60.0
-_CANCEL_AFTER_S = (0.1, 3.0)  # from the question's first stages to the middle of the speech
-_RETRY_S = 0.002
-_PATIENCE_S = 30.0
+_LATEST_S = 3.0  # from the question's first stages to the middle of the speech
+_PATIENCE_S = 60.0
 
 
 def measure(subject: Subject, plan: Plan) -> Values:
-    streams = min(8, max(plan.levels))
+    streams = min(_STREAMS, max(plan.levels))
     generator = np.random.default_rng(0)
-    free_ms, phases_s, refusals = [], [], 0
     with subject.serve(streams) as server, StreamOmni(server.grpc_url) as client:
-        guests = [_Guest(client, number) for number in range(streams)]
-        for number in range(plan.cancels):
-            guest = guests[number % streams]
-            wanted_s = float(generator.uniform(*_CANCEL_AFTER_S))
-            time.sleep(max(_CANCEL_AFTER_S[0], guest.began_s + wanted_s - time.monotonic()))
-            cancelled_s = time.monotonic()
-            guest.leave()
-            let_in_s, refused = _knock(client)
-            free_ms.append(1000 * (let_in_s - cancelled_s))
-            phases_s.append(cancelled_s - guest.began_s)
-            refusals += refused
-            guests[number % streams] = _Guest(client, streams + number)
-        for guest in guests:
-            guest.leave()
+        company = _Company(client, server.metrics_url, streams)
+        one = [company.one_leaves(float(generator.uniform(0, _LATEST_S))) for _ in range(plan.cancels)]
+        everyone_ms = [
+            company.everyone_leaves(float(generator.uniform(0, _LATEST_S)))
+            for _ in range(max(1, plan.cancels // streams))
+        ]
+        company.end()
     return {
         "streams": streams,
-        "free_ms": Percentiles.of(free_ms).as_json(),
-        "free_ms_of_each": free_ms,
-        "cancelled_after_s": phases_s,
-        "refused_attempts": refusals,
+        "one_leaves_ms": Percentiles.of([free_ms for free_ms, _ in one]).as_json(),
+        "everyone_leaves_ms": Percentiles.of(everyone_ms).as_json(),
+        "free_ms_of_each": [free_ms for free_ms, _ in one],
+        "cancelled_after_s": [after_s for _, after_s in one],
     }
 
 
+class _Company:
+    """As many guests as the server has places. Who leaves is followed by another."""
+
+    def __init__(self, client: StreamOmni, metrics_url: str, streams: int) -> None:
+        self._client, self._metrics_url, self._streams = client, metrics_url, streams
+        self._numbers = itertools.count()
+        self._guests = deque(self._invite() for _ in range(streams))
+
+    def one_leaves(self, after_s: float) -> tuple[float, float]:
+        """Milliseconds until its places were free, and seconds from its question to its leaving (about ``after_s``)."""
+        self._wait(lambda places: places.turns == self._streams)
+        guest = self._guests.popleft()
+        time.sleep(max(0.0, guest.began_s + after_s - time.monotonic()))
+        left_s = guest.leave()
+        free_s = self._wait(lambda places: places.turns < self._streams)
+        self._guests.append(self._invite())
+        return 1000 * (free_s - left_s), left_s - guest.began_s
+
+    def everyone_leaves(self, after_s: float) -> float:
+        """Milliseconds from the first one's leaving until no place is taken."""
+        self._wait(lambda places: places.turns == self._streams)
+        time.sleep(after_s)
+        left_s = min([guest.leave() for guest in self._guests])
+        free_s = self._wait(lambda places: not places.taken)
+        self._guests = deque(self._invite() for _ in range(self._streams))
+        return 1000 * (free_s - left_s)
+
+    def end(self) -> None:
+        for guest in self._guests:
+            guest.leave()
+
+    def _invite(self) -> _Guest:
+        return _Guest(self._client, next(self._numbers))
+
+    def _wait(self, wanted: Callable[[Places], bool]) -> float:
+        return wait_for(self._metrics_url, wanted, _PATIENCE_S)
+
+
 class _Guest:
-    """A stream that listens to a long answer until it leaves. Its place may take a moment to become free."""
+    """A stream that listens to a long answer, and to another where a checkpoint's answers end by themselves."""
 
     def __init__(self, client: StreamOmni, number: int) -> None:
         self._client, question = client, spoken(_LONG_ANSWER_S)(number, 0)
@@ -63,14 +97,14 @@ class _Guest:
         self._tokens, self._audio_ms = question.max_tokens, question.max_audio_ms
         self._lock, self._gone = threading.Lock(), False
         self._open()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._listen, daemon=True).start()
 
-    def leave(self) -> None:
+    def leave(self) -> float:
+        """When the cancel was sent."""
         with self._lock:
-            self._gone = True
+            self._gone, left_s = True, time.monotonic()
             self._stream.close()
-        self._thread.join()
+        return left_s
 
     def _open(self) -> None:
         self.began_s = time.monotonic()
@@ -79,28 +113,10 @@ class _Guest:
         )
 
     def _listen(self) -> None:
-        while not self._gone:
-            try:
+        with contextlib.suppress(Cancelled):
+            while not self._gone:
                 for _ in self._stream:
                     pass
-            except Cancelled:
-                return
-            except Overloaded:
-                time.sleep(_RETRY_S)
-            with self._lock:
-                if not self._gone:
-                    self._open()  # after a refusal, and where a checkpoint's answers end by themselves
-
-
-def _knock(client: StreamOmni) -> tuple[float, int]:
-    """When the attempt was sent that was let in, and how many were refused before it."""
-    deadline_s, refused = time.monotonic() + _PATIENCE_S, 0
-    while time.monotonic() < deadline_s:
-        sent_s = time.monotonic()
-        try:
-            client.chat("Hi", output="speech", max_tokens=1, max_audio_ms=40)
-            return sent_s, refused
-        except Overloaded:
-            refused += 1
-            time.sleep(_RETRY_S)
-    raise RuntimeError(f"no place was free {_PATIENCE_S:g} s after a cancel")
+                with self._lock:
+                    if not self._gone:
+                        self._open()

@@ -9,8 +9,9 @@ import numpy as np
 
 from benchmarks.askers import ServedAsker
 from benchmarks.memory import MemoryWatch, resident_mb
+from benchmarks.places import look
 from benchmarks.plans import Plan
-from benchmarks.questions import Question, mixed, spoken
+from benchmarks.questions import mixed
 from benchmarks.results import Values
 from benchmarks.subjects import Subject
 from benchmarks.turn_trace import TurnTrace
@@ -33,8 +34,8 @@ def measure(subject: Subject, plan: Plan) -> Values:
             after = _run(asker, range(first, first + more))
             time.sleep(_REST_S)
             after_mb = resident_mb(group)
+            places = look(server.metrics_url)
         asker.close()
-        lost = _lost_places(server.grpc_url)
     turns = [*before, *after]
     return {
         "turns": [first, first + more],
@@ -43,7 +44,7 @@ def measure(subject: Subject, plan: Plan) -> Values:
         "resident_mb_after": [before_mb, after_mb],
         "resident_ratio": after_mb / before_mb,
         "resident_mb": memory.samples,
-        "places_lost": lost,
+        "places_lost": places.taken,
     }
 
 
@@ -57,18 +58,3 @@ def _run(asker: ServedAsker, numbers: range) -> list[TurnTrace]:
 
     with ThreadPoolExecutor(_STREAMS) as pool:
         return list(pool.map(turn, numbers))
-
-
-def _lost_places(url: str) -> int:
-    """As many turns as there are places, at once; the server has rested. A refused one has found no place."""
-    impatient = ServedAsker(url, patient=False)
-    long = spoken(10 * _ANSWER_S)
-
-    def turn(number: int) -> TurnTrace:
-        question: Question = long(number, 0)
-        return impatient.ask(question)
-
-    with ThreadPoolExecutor(_STREAMS) as pool:
-        found = list(pool.map(turn, range(_STREAMS)))
-    impatient.close()
-    return sum(bool(trace.refusals) for trace in found)

@@ -47,11 +47,11 @@ class Sleeper:
 
 
 def test_counted_turns_run_in_full_company() -> None:
-    sleeper = Sleeper()
+    sleeper = Sleeper(answer_s=0.1)
     found = closed_loop(sleeper, spoken(1.0), streams=3, turns=4, warm_up=1)
     assert [len(turns) for turns in found.streams] == [4, 4, 4]
     assert sleeper.most == 3
-    assert 0.5 * 3 * 25 / 0.02 < found.unit_rate_hz <= 3 * 25 / 0.02
+    assert 0.3 * 3 * 25 / 0.1 < found.unit_rate_hz <= 3 * 25 / 0.1
 
 
 def test_one_at_a_time_waits_at_the_door_and_says_so() -> None:
