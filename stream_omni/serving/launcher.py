@@ -54,10 +54,10 @@ class TritonServer:
         log: IO[Any] | None = None,
     ) -> None:
         self.repository = _model_repository(repository)
-        self.host = host
+        self.host = _address(host)
         self._ready_timeout_s, self._drain_timeout_s = ready_timeout_s, drain_timeout_s
         self._probe, self._log = probe, log
-        self._ports = _free_ports(host, [grpc_port, http_port, metrics_port])
+        self._ports = _free_ports(self.host, [grpc_port, http_port, metrics_port])
         self._regions = (
             f"stream_omni_{secrets.token_hex(4)}_"  # shared memory, recognisable if a killed server leaves it
         )
@@ -228,14 +228,25 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
+def _address(host: str) -> str:
+    """As a number: tritonserver says that its HTTP listens on a name, and does not. Raises LaunchError."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise LaunchError(f"{host} is no IPv4 address of this machine, nor a name of one: {error}") from error
+
+
 def _free_ports(host: str, wanted: list[int]) -> list[int]:
-    """``wanted`` with every 0 replaced by a port that is free now."""
+    """``wanted`` with every 0 replaced by a port that is free now. Raises LaunchError for one that cannot be had."""
     with contextlib.ExitStack() as held:  # all at once, so that they differ
         ports = []
         for port in wanted:
-            if port == 0:
-                door = held.enter_context(socket.socket())
-                door.bind((host, 0))
-                port = door.getsockname()[1]
-            ports.append(port)
+            door = held.enter_context(socket.socket())
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last server's port may still be closing
+            try:
+                door.bind((host, port))
+                door.listen()  # or another one could be bound to the same port
+            except (OSError, OverflowError) as error:
+                raise LaunchError(f"cannot listen on {host}, port {port}: {error}") from error
+            ports.append(door.getsockname()[1])
         return ports

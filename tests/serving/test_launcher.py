@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tritonclient.grpc as triton
@@ -88,6 +90,36 @@ def test_given_ports_are_used(repository: Path) -> None:
         port = int(server.grpc_url.rpartition(":")[2])
     with TritonServer(repository, probe=probe, grpc_port=port) as server:
         assert server.grpc_url == f"127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        ({"host": "nowhere.invalid"}, "nowhere.invalid is no IPv4 address"),
+        ({"host": "::1"}, "::1 is no IPv4 address"),
+        ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1, port 0"),
+        ({"grpc_port": 99_999}, "cannot listen on 127.0.0.1, port 99999"),
+        ({"grpc_port": -1}, "cannot listen on 127.0.0.1, port -1"),
+    ],
+    ids=str,
+)
+def test_where_nobody_can_listen(repository: Path, where: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LaunchError, match=sentence):
+        TritonServer(repository, **where)
+
+
+def test_ports_that_are_taken_or_named_twice(repository: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(LaunchError, match=f"port {taken}: .*in use"):
+            TritonServer(repository, http_port=taken)
+    with pytest.raises(LaunchError, match=f"port {taken}: .*in use"):
+        TritonServer(repository, grpc_port=taken, http_port=taken)
+
+
+def test_a_host_may_be_a_name(repository: Path) -> None:
+    with TritonServer(repository, host="localhost", probe=probe) as server:
+        assert server.http_url.startswith("127.0.0.1:")
 
 
 def test_a_broken_model_is_said_at_once(repository: Path) -> None:
