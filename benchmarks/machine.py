@@ -32,7 +32,8 @@ def describe_machine() -> dict[str, Any]:
 
 def describe_commit() -> dict[str, Any]:
     """``changed`` lists tracked files that differ from the commit: with any, a number belongs to no commit."""
-    changed = _git("status", "--porcelain", "--untracked-files=no").splitlines()
+    but_results = ("--", ".", ":!benchmarks/results")
+    changed = _git("status", "--porcelain", "--untracked-files=no", *but_results).splitlines()
     return {"commit": _git("rev-parse", "HEAD"), "changed": [line[3:] for line in changed]}
 
 
