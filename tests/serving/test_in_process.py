@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.in_process import in_process
+from benchmarks.subjects import Subject
 from stream_omni.answer import Event
 from stream_omni.assets import Assets
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
@@ -29,7 +31,8 @@ TURNS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def turns(built_directory: Path) -> Iterator[InProcess]:
-    with InProcess(OnnxRuntime(built_directory), Assets.load(built_directory)) as made:
+    """Set up as the server is, by its profile."""
+    with in_process(Subject(built_directory, built_directory)) as made:
         yield made
 
 
