@@ -130,8 +130,8 @@ def test_a_broken_model_is_said_at_once(repository: Path) -> None:
 
 def test_a_server_that_answers_no_turn_is_not_ready(repository: Path) -> None:
     """The default probe wants a turn; this repository has no front door."""
-    server = TritonServer(repository, ready_timeout_s=2)
-    with pytest.raises(LaunchError, match=r"not ready after 2 s: .*stream_omni"):
+    server = TritonServer(repository, ready_timeout_s=6)
+    with pytest.raises(LaunchError, match=r"not ready after 6 s: .*stream_omni"):
         server.start()
     assert server.exit_code() is None and server.process is None
 
