@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream_omni.checkpoint_files import CheckpointError, Settings, read_tensor_index
+from stream_omni.image_merge import MERGE_TYPES
+from stream_omni.image_tiles import REFUSED_RATIOS
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
 
 if TYPE_CHECKING:
@@ -81,6 +83,10 @@ def read_image_layout(config: Mapping[str, Any], tile_px: int) -> ImageLayout:
     """The three switches of ``config`` (config.json's content) for the layout of pictures; ``tile_px`` is the side of
     what the vision tower takes. Raises CheckpointError."""
     ratio, merge_type = config.get("image_aspect_ratio") or "square", config.get("mm_patch_merge_type") or "flat"
+    if ratio in REFUSED_RATIOS or not MERGE_TYPES.fullmatch(str(merge_type)):
+        wanted = "pad, square, anyres or anyres_max_N, with flat, spatial or spatial_unpad (with or without _nobase)"
+        found = f"image_aspect_ratio {ratio} with mm_patch_merge_type {merge_type}"
+        raise CheckpointError(f"config.json: {found} is not supported; use {wanted}")
     pinpoints = _read_pinpoints(config.get("image_grid_pinpoints"), tile_px)
     if str(ratio).startswith("anyres") and not pinpoints:
         raise CheckpointError(f"config.json: image_aspect_ratio {ratio} needs image_grid_pinpoints")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,18 +31,31 @@ class PickledTensors:
     (training's counters) are left out, and ``prefix`` is taken off the names that carry it."""
 
     def __init__(self, path: Path, prefix: str = "") -> None:
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing")
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-        if not isinstance(content, Mapping):
-            raise CheckpointError(f"{path} holds a {type(content).__name__}, not named tensors")
-        self._tensors = {str(k).removeprefix(prefix): v for k, v in content.items() if isinstance(v, Tensor)}
+        self._tensors = {
+            str(name).removeprefix(prefix): value
+            for name, value in _read_pickle(path, mapped=True).items()
+            if isinstance(value, Tensor)
+        }
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
 
     def get(self, name: str) -> Tensor:
         return self._tensors[name].to(torch.float32)
+
+
+def _read_pickle(path: Path, mapped: bool = False) -> Mapping[Any, Any]:
+    """Raises CheckpointError, whatever is wrong: nothing but tensors and plain data is ever made of the file."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    try:
+        content = torch.load(path, map_location="cpu", mmap=mapped, weights_only=True)
+    except Exception as error:  # a damaged file meets readers of several kinds
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} cannot be read as tensors and plain data alone: {reason}") from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not named entries")
+    return content
 
 
 def open_flow(directory: Path) -> PickledTensors:
@@ -64,17 +78,15 @@ def read_cosyvoice(directory: Path) -> tuple[FlowSizes, VocoderSizes, Voices]:
 
 
 def read_voices(path: Path, speaker_size: int) -> Voices:
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing")
     found: Voices = {}
-    for name, info in torch.load(path, map_location="cpu", weights_only=True).items():
+    for name, info in _read_pickle(path).items():
         embedding = info.get("embedding") if isinstance(info, Mapping) else None
         if not isinstance(embedding, Tensor) or embedding.numel() != speaker_size:
             shape = tuple(embedding.shape) if isinstance(embedding, Tensor) else None
             raise CheckpointError(
                 f"{path}: voice {name!r} has an embedding of shape {shape}, not {speaker_size} values"
             )
-        found[name] = embedding.to(torch.float32).flatten().numpy().copy()
+        found[str(name)] = embedding.to(torch.float32).flatten().numpy().copy()
     if not found:
         raise CheckpointError(f"{path} holds no voice")
     return found

@@ -38,13 +38,16 @@ def read_configuration(path: Path) -> dict[str, Any]:
     """The file as data. Raises CheckpointError for a reference to a name that is not there."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_DataLoader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is no mapping")
     resolved: dict[str, Any] = {}
-    for key, value in content.items():  # a reference names an earlier key, as in HyperPyYAML
-        resolved[key] = _resolve(value, resolved, path)
+    try:
+        for key, value in content.items():  # a reference names an earlier key, as in HyperPyYAML
+            resolved[key] = _resolve(value, resolved, path)
+    except RecursionError as error:
+        raise CheckpointError(f"{path} holds an alias within its own anchor") from error
     return resolved
 
 

@@ -17,7 +17,7 @@ from stream_omni.model_info import ImageLayout, VisionSizes
 
 Features = NDArray[np.float32]
 
-_MERGE_TYPES = re.compile(r"flat|spatial(_unpad|_nobase)*")
+MERGE_TYPES = re.compile(r"flat|spatial(_unpad|_nobase)*")
 _WORTH_REDUCING = 1.1  # a map is shrunk only when its sides are more than a tenth too long
 
 
@@ -82,7 +82,7 @@ def merge_features(tiles: Tiles, projected: Features, newline: Features, layout:
 
 
 def _check_merge_type(layout: ImageLayout) -> None:
-    if not _MERGE_TYPES.fullmatch(layout.merge_type):
+    if not MERGE_TYPES.fullmatch(layout.merge_type):
         raise ValueError(
             f"mm_patch_merge_type {layout.merge_type} is not supported; use flat, spatial or spatial_unpad, "
             "with or without _nobase"

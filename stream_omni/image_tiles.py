@@ -12,7 +12,7 @@ from PIL import Image
 from stream_omni.model_info import ImageLayout, VisionSizes
 
 _PAD_COLOUR = (127, 127, 127)
-_REFUSED_RATIOS = ("highres", "crop_split")  # the reference has them, no recipe of Stream-Omni uses them
+REFUSED_RATIOS = ("highres", "crop_split")  # the reference has them, no recipe of Stream-Omni uses them
 # x / 255 scaled to -1..1 as the reference rounds it: the product in double, the rest in float32
 _PIXEL_VALUES = ((np.arange(256) * (1 / 255)).astype(np.float32) - np.float32(0.5)) / np.float32(0.5)
 
@@ -46,7 +46,7 @@ def choose_grid(size: tuple[int, int], layout: ImageLayout, vision: VisionSizes)
 
     The pinpoint that keeps most of the picture's pixels wins; among equals the one that wastes least; then the first.
     """
-    if layout.aspect_ratio in _REFUSED_RATIOS:
+    if layout.aspect_ratio in REFUSED_RATIOS:
         raise ValueError(f"image_aspect_ratio {layout.aspect_ratio} is not supported; use pad, square or anyres")
     if not layout.aspect_ratio.startswith("anyres"):
         return None

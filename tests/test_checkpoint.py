@@ -150,6 +150,16 @@ def test_an_absent_layout_is_a_plain_resize_and_flat():
 
 
 @pytest.mark.parametrize(
+    "layout",
+    [{"image_aspect_ratio": "highres"}, {"image_aspect_ratio": "crop_split"}, {"mm_patch_merge_type": "max"}],
+    ids=str,
+)
+def test_a_layout_that_is_not_supported_is_refused_when_it_is_read(layout: dict[str, str]):
+    with pytest.raises(CheckpointError, match=rf"{next(iter(layout.values()))}.* is not supported; use pad"):
+        read_image_layout(layout, 384)
+
+
+@pytest.mark.parametrize(
     ("edit", "message"),
     [
         (lambda c: c.pop("hidden_size"), "hidden_size is missing; it must be a whole number"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from stream_omni.checkpoint_files import CheckpointError
-from stream_omni.cosyvoice_checkpoint import PickledTensors, open_hift, read_cosyvoice
+from stream_omni.cosyvoice_checkpoint import PickledTensors, open_flow, open_hift, read_cosyvoice
 from stream_omni.cosyvoice_yaml import read_configuration
 
 
@@ -53,6 +55,42 @@ def test_the_generators_prefix_is_taken_off(copy):
     torch.save({f"generator.{k}": v for k, v in plain.items()} | {"step": 3}, path)
     assert PickledTensors(path, "generator.").shapes() == {k: tuple(v.shape) for k, v in plain.items()}
     read_cosyvoice(copy)
+
+
+class _Command:
+    """Pickled, it runs when it is read."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("name", ["hift.pt", "spk2info.pt"])
+@pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+def test_code_in_a_pickle_does_not_run(copy, tmp_path, name, write):
+    marker = tmp_path / "ran"
+    write({"x": _Command(f"touch {marker}")}, copy / name)
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be read as tensors and plain data alone: \w"):
+        read_cosyvoice(copy)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensors", b"PK\x03\x04"])
+def test_a_damaged_pickle_is_named(copy, content):
+    (copy / "flow.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"flow.pt cannot be read"):
+        open_flow(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"\xff\xfe", "is no YAML"), (b"a: &a [*a]\n", "an alias within its own anchor")]
+)
+def test_a_damaged_configuration_is_named(copy, content, says):
+    (copy / "cosyvoice.yaml").write_bytes(content)
+    with pytest.raises(CheckpointError, match=says):
+        read_cosyvoice(copy)
 
 
 @pytest.mark.parametrize("name", ["cosyvoice.yaml", "hift.pt", "spk2info.pt"])
