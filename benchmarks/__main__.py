@@ -42,6 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in draw(results.load(arguments.results), arguments.results):
             print(path)
         return 0
+    if arguments.command == "streaming":
+        from benchmarks import streaming_quality
+
+        for path in streaming_quality.run(_CACHE, arguments.results):
+            print(path)
+        return 0
     for name in arguments.measurements or MEASUREMENTS:
         print(f"--- {name}: {MEASUREMENTS[name]}", flush=True)
         print(_measure(name, arguments), flush=True)
@@ -85,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--served", type=Path, metavar="DIR", help="what `stream-omni build` wrote, instead of --size")
     run.add_argument("--checkpoint", type=Path, metavar="DIR", help="what --served was built from, for `reference`")
     run.add_argument("--cache", type=Path, default=_CACHE, metavar="DIR", help="builds are kept here (%(default)s)")
+    commands.add_parser("streaming", help="streamed against offline speech over chunk schedules: quality, not time")
     commands.add_parser("plot", help="draw the result files")
     commands.add_parser("table", help="print the targets with what was measured, in Markdown")
     return parser
