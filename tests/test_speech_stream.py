@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.seam_statistics import Changes, SeamValues, compare_seams
 from stream_omni.chunk_schedule import ChunkSchedule, vocoder_reach_frames
 from stream_omni.mel_clock import MelClock
 from stream_omni.noise import TurnNoise
@@ -131,45 +134,92 @@ def test_any_schedule_plans_every_sample_once_from_settled_frames(voice_info, co
     assert emitted == CLOCK.frames(count)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_vocoder_seams_are_exact(schedule, speak, voice_runtime, voice_info):
-    """The chunks' waveform is that of their joined mel vocoded at once."""
-    speech = speak(some_units(60), schedule=schedule, seed=3)
+class KnownF0:
+    """Stands for the F0 predictor: for a window of a mel whose F0 is known, that F0."""
+
+    def __init__(self, mel, f0):
+        self.mel, self.f0 = mel, f0
+
+    def run(self, inputs, caches=()):
+        window = inputs["mel"][0]
+        count = window.shape[1]
+        begin = next(t for t in range(len(self.f0)) if np.array_equal(self.mel[:, t : t + count], window))
+        return {"f0": self.f0[None, begin : begin + count]}
+
+
+@pytest.fixture(scope="module", params=zip(SCHEDULES, (250, 60, 60), strict=True))
+def long_speech(request, speak):
+    """Ten seconds with the default schedule, shorter with others."""
+    schedule, count = request.param
+    speech = speak(some_units(count), seed=3, schedule=schedule)
     assert len(speech.pieces) > 1
-    noise, mel = TurnNoise(3), speech.mel[None]
-    sine = noise.sine(0, mel.shape[2], 9, 256)[None]
-    sessions = (voice_runtime.session("f0_predictor"), voice_runtime.session("vocoder"))
-    whole, _ = run_vocoder(*sessions, voice_info.vocoder, mel, noise.phase(9)[None], np.zeros(1, int), sine)
-    difference = np.abs(np.round(whole[0] * 32767) - speech.samples)
-    assert difference.max() <= 64  # phases add up 1e-4 Hz of rounding in f0 over the utterance
-    assert difference[: speech.seams[0] + 2000].max() <= 8
+    return speech
 
 
-def test_steps_at_seams_are_no_larger_than_elsewhere(speak):
-    """Over random schedules: in the mel from frame to frame, where frames are faded; in the waveform at the seam."""
-    rng = np.random.default_rng(5)
-    seam_mel, other_mel, seam_wave, other_wave = [], [], [], []
-    for seed in range(3):
-        first = int(rng.integers(5, 25))
-        schedule = ChunkSchedule(first_units=first, growth=rng.uniform(1, 2), largest_units=60)
-        speech = speak(some_units(100, seed), seed=seed, schedule=schedule)
-        steps = np.sqrt(np.mean(np.diff(speech.mel, axis=1) ** 2, axis=0))
-        near = np.zeros(len(steps), bool)
-        for seam in speech.seams // 256:
-            near[seam - 1 : seam + 19 + schedule.fade_frames + 1] = True
-        seam_mel.append(steps[near])
-        other_mel.append(steps[~near])
-        wave = np.abs(np.diff(speech.samples.astype(np.float64)))
-        seam_wave.append(wave[speech.seams - 1])
-        other_wave.append(wave)
-    seam_mel, other_mel, seam_wave, other_wave = map(np.concatenate, (seam_mel, other_mel, seam_wave, other_wave))
-    assert seam_mel.mean() < 1.1 * other_mel.mean()
-    assert seam_mel.max() < 1.1 * other_mel.max()
-    assert seam_wave.mean() < np.percentile(other_wave, 90)
+@pytest.fixture(scope="module")
+def vocoded_whole(long_speech, voice_runtime, voice_info):
+    """The joined mel at once: samples [N], phases [T+1, harmonics], F0 [T]."""
+    noise, mel, seen = TurnNoise(3), long_speech.mel[None], {}
+    waveform, phases = run_vocoder(
+        voice_runtime.session("f0_predictor"),
+        voice_runtime.session("vocoder"),
+        voice_info.vocoder,
+        mel,
+        noise.phase(9)[None],
+        np.zeros(1, int),
+        noise.sine(0, mel.shape[2], 9, 256)[None],
+        seen.__setitem__,
+    )
+    return np.round(waveform[0] * 32767), phases[0], seen["f0"][0]
+
+
+def test_seams_are_exact_but_for_the_rounding_of_f0(long_speech, vocoded_whole, voice_runtime, voice_info):
+    """Given the whole's F0, chunks make the whole's samples, seams included, however many came before."""
+    whole, _, f0 = vocoded_whole
+    known_f0, vocoder = KnownF0(long_speech.mel, f0), voice_runtime.session("vocoder")
+    phase, samples = long_speech.chunks[0]["phase"], []
+    for chunk, mel in zip(long_speech.chunks, long_speech.mels, strict=True):
+        heard = {**chunk, "mel": mel, "phase": phase}
+        found = run_vocoder_chunks(known_f0, vocoder, voice_info, [heard])[0]
+        samples.append(found["samples"])
+        phase = found["next_phase"]
+    assert np.abs(whole - np.concatenate(samples)).max() <= 4
+
+
+def test_rounding_of_f0_adds_up_to_nothing_audible(long_speech, vocoded_whole):
+    """F0 in single precision differs by 1e-4 Hz between windows; its sum, the phase, wanders by as much over time."""
+    whole, phases, _ = vocoded_whole
+    for chunk, seam in zip(long_speech.chunks[1:], long_speech.seams // 256, strict=True):
+        drift = (chunk["phase"] - phases[seam] + 0.5) % 1 - 0.5  # cycles
+        assert np.abs(drift).max() < 1e-3  # of the ninth harmonic, 0.4 degrees
+    error = whole - long_speech.samples
+    assert np.sqrt(np.mean(error**2)) < 10 ** (-45 / 20) * np.sqrt(np.mean(whole**2))
+
+
+def test_no_seam_is_louder_than_the_signals_own_changes(speak):
+    """The default schedule: ranks of level, spectrum and curvature at seams, and where chunks' mels blend, among the
+    same signal's other frames. Were seams like other places, their mean would be 0.5 and a twentieth above 0.95."""
+    schedule, reach = ChunkSchedule(), 19
+    compared = defaultdict(list)
+    for seed in range(4):
+        speech = speak(some_units(60, seed), seed=seed)
+        seams = speech.seams // 256
+        assert len(seams) >= 4
+        frames = np.arange(len(speech.samples) // 256)[:, None]
+        at = ((frames >= seams - 1) & (frames <= seams + 1)).any(axis=1)
+        blended = ((frames >= seams + reach) & (frames <= seams + reach + schedule.fade_frames)).any(axis=1)
+        for name, values in Changes.of(speech.samples / 32768).by_name().items():
+            for place, marks in (("seams", at), ("blends", blended)):
+                compared[f"{name} at {place}"].append(SeamValues.split(values, marks, ~(at | blended)))
+    for what, values in compared.items():
+        found = compare_seams(values)
+        assert found["rank"] < 0.5 + 3 * found["rank_error"], (what, found)
+        assert found["above_p95"] < 0.15, (what, found)
+        assert found["max_ratio"] < 1.5, (what, found)
 
 
 def test_an_answer_that_ends_early_is_the_whole_utterance_path(speak, voice_runtime, voice_info, voices):
-    units = some_units(25)  # 15 and 10 of lookahead
+    units = some_units(ChunkSchedule().first_units + ChunkSchedule().lookahead_units)
     speech = speak(units, seed=9, step=1)
     assert len(speech.pieces) == 1
     offline = synthesize(voice_runtime, voice_info, units, next(iter(voices.values())), TurnNoise(9))
@@ -180,7 +230,7 @@ def test_no_units_make_no_chunk(speak):
     assert speak([]).pieces == []
 
 
-@pytest.mark.parametrize("count", [25, 26, 49, 80])
+@pytest.mark.parametrize("count", [14, 15, 49, 80])
 def test_the_timing_of_units_changes_no_sample(count, speak):
     slow, fast = speak(some_units(count), step=1), speak(some_units(count), step=1000)
     np.testing.assert_array_equal(slow.samples, fast.samples)
