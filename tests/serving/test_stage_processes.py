@@ -1,0 +1,72 @@
+"""Seeing that a stage's process has ended, on processes that look like Triton's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from stream_omni.serving.errors import StageError
+from stream_omni.serving.stage_calls import StageCalls
+from stream_omni.serving.stage_processes import StageProcesses
+
+
+def start(tmp_path: Path, model: str) -> subprocess.Popen[bytes]:
+    path = tmp_path / "model_repository" / model / "1" / "model.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("import time; time.sleep(60)")
+    return subprocess.Popen([sys.executable, str(path), "stream_omni_region"])
+
+
+def test_a_stage_is_found_and_its_end_seen_though_nobody_reaps_it(tmp_path: Path) -> None:
+    processes = StageProcesses(os.getpid())
+    llm, vocoder = start(tmp_path, "llm"), start(tmp_path, "vocoder")
+    wait_until_known(processes, "llm", "vocoder")
+    found = processes.of(("llm", "vocoder", "unheard_of"))
+    assert found == {"llm": llm.pid, "vocoder": vocoder.pid} and processes.ended(found) is None
+    vocoder.kill()
+    while Path(f"/proc/{vocoder.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    assert processes.ended(found) == "vocoder"
+    assert processes.of(("vocoder",)) == {}
+    again = start(tmp_path, "vocoder")  # loaded again: calls from now on need the new one
+    wait_until_known(processes, "vocoder")
+    assert processes.of(("vocoder",)) == {"vocoder": again.pid} and processes.ended(found) == "vocoder"
+    for process in (llm, vocoder, again):
+        process.kill()
+        process.wait()
+
+
+def wait_until_known(processes: StageProcesses, *stages: str) -> None:
+    """A process has its arguments a moment after its number."""
+    deadline_s = time.monotonic() + 10
+    while len(processes.of(stages)) < len(stages):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def test_a_call_that_would_wait_for_ever_ends_with_the_process(tmp_path: Path) -> None:
+    stage, never = start(tmp_path, "vocoder"), threading.Event()
+    processes = StageProcesses(os.getpid())
+    wait_until_known(processes, "vocoder")
+
+    async def call() -> float:
+        def infer(*_: object) -> dict[str, object]:
+            never.wait()  # as a call does whose process died: its thread stays
+            return {}
+
+        calls = StageCalls(asyncio.get_running_loop(), infer, processes)  # type: ignore[arg-type]
+        asyncio.get_running_loop().call_later(0.1, stage.kill)
+        began_s = time.monotonic()
+        with pytest.raises(StageError, match="the stage vocoder failed"):
+            await calls.call("token2wav", {}, (), timeout_s=30)
+        return time.monotonic() - began_s
+
+    assert asyncio.run(call()) < 2
+    stage.wait()
