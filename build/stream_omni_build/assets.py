@@ -12,6 +12,7 @@ from stream_omni.checkpoint_files import MODEL_DIRECTORY, CheckpointError
 from stream_omni.cosyvoice_checkpoint import VOICES, read_voices
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks.weights import TensorSource
+from stream_omni.prompt import Question, build_prompt
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.runtime.torch_runtime import SPEECH_TOKENIZER
 from stream_omni.tokenizer import Tokenizer, speakable_mask
@@ -40,6 +41,7 @@ def write_assets(checkpoint: Path, cosyvoice: Path, info: ModelInfo, model: Tens
             shutil.copyfile(checkpoint / name, assets / name)
     try:
         tokenizer = Tokenizer(assets)
+        build_prompt(tokenizer, info, Question(units=(0,), pictures=1))  # or its chat template would fail every turn
     except ValueError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from error
     np.save(assets / "speakable.npy", speakable_mask(tokenizer, info.vocabulary.text_size))

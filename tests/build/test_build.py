@@ -188,6 +188,24 @@ def test_what_cannot_be_built_is_named(
     assert "there is no profile 'gpu': give one of cpu, or the path of a .toml file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ ''.__class__.__mro__ }}", "chat template refuses these messages"),
+        ("{{ messages[0].content }}", "does not render the user's message exactly once"),
+    ],
+)
+def test_a_chat_template_that_cannot_be_used_is_said_by_the_build(
+    template: str, message: str, random_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = copied(random_checkpoint, tmp_path)
+    path = checkpoint[0] / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(config | {"chat_template": template}), "utf-8")
+    assert run_build(checkpoint, tmp_path / "served") == 1
+    assert message in capsys.readouterr().err
+
+
 def test_a_folder_with_other_files_is_left_alone(
     random_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
