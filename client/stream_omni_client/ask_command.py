@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from stream_omni_client.audio import WRITABLE_SUFFIXES
 from stream_omni_client.client import StreamOmni
 from stream_omni_client.command_exit import EXIT_CODES_HELP, run
 from stream_omni_client.events import AudioDelta, Done, Event, TextDelta, TranscriptDelta
@@ -59,6 +60,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     if arguments.out and arguments.output == "text":
         parser.error("--out is for speech: leave out --output text")
     arguments.out = arguments.out or Path("answer.wav")
+    if arguments.out.suffix.lower() not in WRITABLE_SUFFIXES:
+        parser.error(f"--out must end in one of {', '.join(WRITABLE_SUFFIXES)}")
+    if not arguments.out.parent.is_dir():
+        parser.error(f"--out: there is no folder {arguments.out.parent}")
     return arguments
 
 

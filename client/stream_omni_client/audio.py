@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from stream_omni_client.errors import InvalidRequest
 
+WRITABLE_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+
 
 @dataclass(frozen=True, eq=False)
 class Audio:
@@ -31,10 +33,18 @@ class Audio:
         return self.samples.astype(np.float32) / 32768
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a sound file; the suffix says which kind (.wav, .flac, .ogg)."""
+        """Write a sound file; the suffix says which kind (:data:`WRITABLE_SUFFIXES`).
+
+        Raises ValueError for another suffix, OSError for a place that cannot be written.
+        """
         import soundfile
 
-        soundfile.write(os.fspath(path), self.samples, self.sample_rate_hz)
+        if Path(path).suffix.lower() not in WRITABLE_SUFFIXES:
+            raise ValueError(f"{os.fspath(path)} must end in one of {', '.join(WRITABLE_SUFFIXES)}")
+        try:
+            soundfile.write(os.fspath(path), self.samples, self.sample_rate_hz)
+        except soundfile.SoundFileError as error:
+            raise OSError(str(error)) from error
 
 
 AudioInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int] | Audio
