@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,18 @@ _OURS = ("stream_omni", "stream_omni_client", "stream_omni_build")
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (default: this process's). Returns the exit code: 2 for a line that cannot be run."""
-    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv)
+        print(end="", flush=True)
+        return code
+    except KeyboardInterrupt:
+        return 130  # as a shell reports a program ended by Ctrl-C
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be flushed goes nowhere
+        return 141  # as a shell reports a program whose reader, such as head, has ended
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if arguments else 2
@@ -56,8 +68,6 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    except KeyboardInterrupt:
-        return 130  # as a shell reports a program ended by Ctrl-C
 
 
 def _load(command: Command) -> Callable[[list[str]], int]:

@@ -27,7 +27,7 @@ EXIT_CODES: dict[type[StreamOmniError], int] = {
 }
 EXIT_CODES_HELP = (
     "exit codes: 0 done, 1 the server failed, 2 refused or wrong options, 3 no connection, 4 too slow, 5 overloaded, "
-    "6 not authenticated, 7 cancelled, 130 Ctrl-C"
+    "6 not authenticated, 7 cancelled, 130 Ctrl-C, 141 the reader of a pipe has ended"
 )
 
 
@@ -42,6 +42,8 @@ def run(work: Callable[[], int]) -> int:
             hint = f" (try again in {error.retry_after:g} s)"
         print(f"stream-omni: {error}{hint}{turn}", file=sys.stderr)
         return EXIT_CODES[type(error)]
+    except BrokenPipeError:
+        raise  # nobody reads on: no failure of the turn
     except OSError as error:
         print(f"stream-omni: {error}", file=sys.stderr)
         return 2

@@ -107,6 +107,8 @@ def test_wrong_options_are_told() -> None:
     assert stream_omni("ask").returncode == 2
     assert stream_omni("ask", "--text", "a", "--audio", "b").returncode == 2
     assert "--out is for speech" in stream_omni("ask", "--text", "a", "--output", "text", "--out", "a.wav").stderr
+    assert "--out must end in one of .wav" in stream_omni("ask", "--text", "a", "--out", "a.xyz").stderr
+    assert "there is no folder /nowhere" in stream_omni("ask", "--text", "a", "--out", "/nowhere/a.wav").stderr
 
 
 def test_ctrl_c_ends_at_once(protocol_url: str) -> None:
@@ -116,6 +118,21 @@ def test_ctrl_c_ends_at_once(protocol_url: str) -> None:
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(5) == 130
     process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["voices"], ["ask", "--text", "endless"], ["ask", "--text", "endless", "--json"]],
+    ids=" ".join,
+)
+def test_a_pipe_whose_reader_has_ended_is_no_failure_to_talk_about(protocol_url: str, arguments: list[str]) -> None:
+    where = [] if "--help" in arguments else ["--url", protocol_url]
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen([*RUN, *arguments, *where], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    _, told = process.communicate(timeout=10)
+    assert (process.returncode, told) == (141, "")
 
 
 def test_voices_and_health(protocol_url: str) -> None:

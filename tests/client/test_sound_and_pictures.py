@@ -40,6 +40,16 @@ def test_channels_are_averaged() -> None:
     np.testing.assert_array_equal(read_audio(content.getvalue())[0], np.full(4, 0.5))
 
 
+def test_sound_that_cannot_be_saved_is_said(tmp_path: Path) -> None:
+    audio = Audio(SAMPLES, 8000)
+    with pytest.raises(ValueError, match=r"answer\.xyz must end in one of \.wav"):
+        audio.save(tmp_path / "answer.xyz")
+    with pytest.raises(OSError, match=r"answer\.wav"):
+        audio.save(tmp_path / "nowhere" / "answer.wav")
+    audio.save(tmp_path / "answer.FLAC")
+    assert read_audio(tmp_path / "answer.FLAC")[1] == 8000
+
+
 def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a sound")
     with pytest.raises(InvalidRequest, match=r"notes\.txt is no sound file"):
