@@ -21,7 +21,7 @@ class ChunkSchedule:
     (25 are played) growth beyond s / 25 makes gaps.
 
     The defaults were measured (docs/streaming.md): the first sound waits for 17 units, and mels blend as smoothly as an
-    answer made at once goes on. One or two units less of lookahead made steps that stand out; more context changed
+    answer made at once goes on. Two units less of lookahead made steps that stand out; more context changed
     nothing; smaller first chunks and slower growth cost more work for each unit, as each chunk repeats its context
     and lookahead.
     """
