@@ -80,12 +80,14 @@ def compare_seams(signals: Sequence[SeamValues]) -> dict[str, float | int]:
 def log_mel_db(samples: FloatArray) -> FloatArray:
     """[T, 80] dB of ``samples`` [HOP_SAMPLES * T]."""
     mel = _spectra(samples, _MEL_WINDOW) @ _mel_filters().T
-    return 20 * np.log10(np.maximum(mel, _FLOOR))
+    level: FloatArray = 20 * np.log10(np.maximum(mel, _FLOOR))
+    return level
 
 
 def distance_db(one: FloatArray, other: FloatArray) -> FloatArray:
     """Of two :func:`log_mel_db`, frame by frame: root mean square over channels, [T]."""
-    return np.sqrt(((one - other) ** 2).mean(axis=1))
+    distance: FloatArray = np.sqrt(((one - other) ** 2).mean(axis=1))
+    return distance
 
 
 def level_db(samples: FloatArray) -> float:
@@ -103,7 +105,8 @@ def _spectra(samples: FloatArray, window: int) -> FloatArray:
     padded = np.pad(samples, (margin, margin))
     rows = np.lib.stride_tricks.sliding_window_view(padded, window)[::HOP_SAMPLES][:frames]
     shape = np.hanning(window)
-    return np.abs(np.fft.rfft(rows * shape, axis=1)) * 2 / shape.sum()
+    magnitudes: FloatArray = np.abs(np.fft.rfft(rows * shape, axis=1)) * 2 / shape.sum()
+    return magnitudes
 
 
 def _mel_filters() -> FloatArray:

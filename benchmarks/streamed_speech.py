@@ -87,7 +87,7 @@ def flow_at_once(voice: Voice, units: Sequence[int], seed: int) -> FloatArray:
     flow, vocoder = speech_sizes(voice.info)
     places = MelClock.of(flow, vocoder).window(0, len(units))
     noise = TurnNoise(seed).flow(0, places.frames, flow.mel_channels)[None]
-    return run_flow(
+    mel = run_flow(
         voice.session("flow_encoder"),
         voice.session("flow_estimator"),
         flow.guidance_rate,
@@ -96,7 +96,9 @@ def flow_at_once(voice: Voice, units: Sequence[int], seed: int) -> FloatArray:
         [places],
         np.zeros_like(noise),
         noise,
-    )[0]
+    )
+    whole: FloatArray = mel[0]
+    return whole
 
 
 def vocode_at_once(voice: Voice, mel: FloatArray, seed: int) -> NDArray[np.float64]:
@@ -111,4 +113,5 @@ def vocode_at_once(voice: Voice, mel: FloatArray, seed: int) -> NDArray[np.float
         np.zeros(1, np.int64),
         noise.sine(0, frames, sizes.harmonics, sizes.hop_samples)[None],
     )
-    return waveform[0].astype(np.float64)
+    first: NDArray[np.float64] = waveform[0].astype(np.float64)
+    return first
