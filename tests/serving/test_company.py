@@ -105,7 +105,7 @@ def test_a_first_chunk_passes_the_later_chunks_that_wait(wide: TritonServer, bui
 
     with ThreadPoolExecutor(8) as threads:
         for number in range(6):
-            threads.submit(call, f"later {number}", chunk(700 + number, later=True))
+            threads.submit(call, f"later {number}", chunk(350 + number, later=True))
         time.sleep(0.1)  # all six are there, and one is being worked on
         assert len(answered) < 3, "too quick to prove anything"
         threads.submit(call, "first", chunk(15, later=False))
