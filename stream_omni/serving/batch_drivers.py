@@ -117,15 +117,15 @@ class AnswerDriver:
     def _outputs(self, answer: Answer, events: list[Event], chunk: Mapping[str, Array] | None) -> dict[str, Array]:
         units = np.zeros(0, np.int32) if chunk is None else chunk["units"].astype(np.int32)
         sound = answer.add_audio(AudioPiece(np.zeros(0, np.int16), 0, units, 0)).tensors()
-        done = answer.done()
-        detail = json.loads(done.detail)
+        detail = json.loads(answer.done().detail)
+        detail["timings"]["first_audio_ms"] = None  # the sound, if any, is made after this step
         return {
             "transcript": np.array([detail["transcript"].encode()], object),
             "reply": np.array([detail["text"].encode()], object),
             "speech_units": units,
             "reply_sample_rate": sound["sample_rate"],
             "marks": sound["marks"],
-            "detail": done.tensors()["detail"],
+            "detail": np.array([json.dumps(detail, ensure_ascii=False).encode()], object),
             **(chunk or self._silent_chunk()),
         }
 
