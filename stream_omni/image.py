@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
@@ -34,9 +35,16 @@ def decode_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Ima
     _check_header(data, limits)
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            return image.convert("RGB")
+            return _to_eight_bits(image).convert("RGB")
     except Exception as error:  # the decoders meet untrusted bytes with exceptions of many types
         raise _damaged() from error
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Of a grey PNG with 16 bits a pixel, which Pillow would clip at 255: nearly all of it to white."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _check_header(data: bytes, limits: ImageLimits) -> None:

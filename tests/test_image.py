@@ -36,6 +36,12 @@ def test_other_modes_become_rgb(picture: Image.Image, mode: str) -> None:
     assert (decoded.mode, decoded.size) == ("RGB", picture.size)
 
 
+def test_sixteen_bits_of_grey_keep_their_shades() -> None:
+    ramp = np.arange(0, 65536, 256, np.uint16)[None]
+    decoded = np.asarray(decode_image(_encode(Image.fromarray(ramp), "PNG")))
+    assert np.array_equal(decoded[0], np.arange(256)[:, None].repeat(3, axis=1))
+
+
 def test_alpha_is_dropped_not_composed() -> None:
     assert decode_image(_encode(Image.new("RGBA", (2, 2), (10, 20, 30, 0)), "PNG")).getpixel((0, 0)) == (10, 20, 30)
 
