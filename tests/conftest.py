@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from stream_omni.runtime.torch_runtime import TorchRuntime
 from stream_omni.serving.launcher import TritonServer
 
 FIXTURES = Path(__file__).parent / "fixtures"
+
+# A shell starts background jobs with Ctrl-C ignored, and what they start inherits that; the tests send it on purpose.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from tests.serving.raw_client import Answered, Stream, ask, picture, tone
 from tests.serving.scrape import Scrape, seconds_until
 from tests.serving.variants import served_with
 
-PLACES, CHAIRS, WAIT_S, TURN_S = 2, 3, 1.0, 3.0
+PLACES, CHAIRS, WAIT_S, TURN_S = 2, 3, 2.0, 6.0  # long beside what a busy machine may add
 SHORT: dict[str, Any] = {"text": "hi", "output": "speech", "max_audio_ms": 200, "max_tokens": 4}
 ENDLESS: dict[str, Any] = {"text": "again", "task": "speak", "max_audio_ms": 163_000}  # its speech never ends by itself
 ONE_SECOND = 1.0  # in which everything that a turn held must be free
@@ -101,8 +101,8 @@ def test_waiting_in_vain_ends_with_a_hint(narrow: TritonServer) -> None:
     running = occupy(narrow)
     began_s = time.monotonic()
     refused = ask(narrow.grpc_url, **SHORT)
-    assert WAIT_S <= time.monotonic() - began_s < WAIT_S + 0.5
-    pattern = r"OVERLOADED retry_after_ms=\d+: no place became free within 1 s; come again later$"
+    assert WAIT_S <= time.monotonic() - began_s < WAIT_S + 1
+    pattern = rf"OVERLOADED retry_after_ms=\d+: no place became free within {WAIT_S:g} s; come again later$"
     assert re.match(pattern, refused.error or "") and not refused.responses
     assert grown(before, narrow, REJECTED, reason="waited") == 1
     for stream in running:
@@ -127,9 +127,9 @@ def test_the_deadline_ends_a_turn_and_frees_it(narrow: TritonServer) -> None:
     began_s = time.monotonic()
     late = [stream.finish() for stream in [Stream(narrow.grpc_url, ENDLESS) for _ in range(PLACES)]]
     for answered in late:
-        assert answered.error == "DEADLINE: the turn took more than 3 s; ask for a shorter answer"
+        assert answered.error == f"DEADLINE: the turn took more than {TURN_S:g} s; ask for a shorter answer"
         assert answered.of("audio")
-    assert TURN_S <= time.monotonic() - began_s < TURN_S + 1
+    assert TURN_S <= time.monotonic() - began_s < TURN_S + 2
     assert seconds_until(narrow.metrics_url, lambda now: now.in_use == 0, 2) < ONE_SECOND
     assert grown(before, narrow, REQUESTS, outcome="deadline") == PLACES
 
