@@ -103,14 +103,18 @@ def test_the_code_of_a_refusal(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def capacity(url: str) -> int:
+    return parameter(url, "capacity")
+
+
+def parameter(url: str, name: str) -> int:
     with triton.InferenceServerClient(url) as client:
         config = client.get_model_config("stream_omni").config
-    return int(config.parameters["capacity"].string_value)
+    return int(config.parameters[name].string_value)
 
 
 def long_turns(url: str, count: int) -> list[Stream]:
     """Turns that speak for long, all of them at it."""
-    streams = [Stream(url, {"text": "read me aloud", "task": "speak", "max_audio_ms": 100_000}) for _ in range(count)]
+    streams = [Stream(url, {"text": "read me aloud", "task": "speak", "max_audio_ms": 163_000}) for _ in range(count)]
     for stream in streams:
         while (response := stream.next())["event"] != "audio":  # type: ignore[index]
             assert not isinstance(response, str), response
@@ -128,7 +132,9 @@ def seconds_until_free(url: str, capacity: int) -> float:
 
 
 def test_a_full_server_refuses_and_recovers(url: str, capacity: int) -> None:
+    """Full: with every place and every chair of the waiting room taken, whoever comes first."""
     streams = long_turns(url, capacity)
+    streams += [Stream(url, {"text": "hi"}) for _ in range(parameter(url, "waiting"))]
     refused = ask(url, text="hi").error
     assert refused is not None and re.match(r"OVERLOADED retry_after_ms=\d+: ", refused)
     for stream in streams:
