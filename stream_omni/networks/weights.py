@@ -7,6 +7,7 @@ tensors can be read one at a time, and two graphs that need the same one can sha
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -64,11 +65,12 @@ def same_names(module: nn.Module, prefix: str = "", source_prefix: str = "") -> 
     return {prefix + name: weight(source_prefix + name, *p.shape) for name, p in module.named_parameters()}
 
 
-class Network(nn.Module):
-    """A graph's network. ``weights()`` maps every parameter's name to its origin."""
+class Network(nn.Module, ABC):
+    """A graph's network."""
 
+    @abstractmethod
     def weights(self) -> dict[str, Weight]:
-        raise NotImplementedError(f"{type(self).__name__} names no weights")
+        """Every parameter's name, with its origin."""
 
 
 def load_weights(network: Network, tensors: TensorSource) -> None:
