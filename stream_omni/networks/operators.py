@@ -67,5 +67,8 @@ def reshape(tensor: Tensor, *sizes: int) -> Tensor:
 
 
 def scatter(tensor: Tensor, index: Tensor, rows: Tensor) -> Tensor:
-    """``tensor`` with ``rows`` [..., *tensor.shape[k:]] written at ``index`` [..., k], in place."""
+    """``tensor`` with ``rows`` [..., *tensor.shape[k:]] written at ``index`` [..., k], in place; in training in a copy,
+    since the backward pass reads what was there before."""
+    if torch.is_grad_enabled() and (tensor.requires_grad or rows.requires_grad) and not tensor.is_meta:
+        return torch.index_put(tensor, tuple(index.unbind(-1)), rows)
     return _ScatterND.apply(tensor, index, rows)  # type: ignore[no-any-return, no-untyped-call]
