@@ -51,7 +51,7 @@ def _is_none(value: Any) -> bool:
 
 def _trains(x: Tensor, weight: Tensor) -> bool:
     """Whether a gradient is wanted, which only PyTorch's own operators have; export, on "meta", wants none."""
-    return torch.is_grad_enabled() and weight.requires_grad and not x.is_meta
+    return torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad) and not x.is_meta
 
 
 def convolve(

@@ -11,6 +11,7 @@ from stream_omni.model_info import LlamaSizes, Rope
 from stream_omni.networks.convolution import Conv, TransposedConv
 from stream_omni.networks.llama import Block, Stack, rotation
 from stream_omni.networks.operators import constant, reshape, scatter
+from stream_omni.networks.short_time_fourier import ShortTimeFourier
 
 
 def test_convolutions_have_gradients():
@@ -26,6 +27,17 @@ def test_convolutions_have_gradients():
         theirs = torch.autograd.grad(plain(x, network.weight, network.bias).square().sum(), wanted)
         for one, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(one, other)
+
+
+def test_the_inverse_transform_passes_gradients_to_the_spectrum():
+    transform = ShortTimeFourier(16, 4)
+    magnitude, phase = torch.rand(2, 9, 11, requires_grad=True), torch.randn(2, 9, 11, requires_grad=True)
+    wanted = [magnitude, phase]
+    ours = torch.autograd.grad(transform.synthesise(magnitude, phase).square().sum(), wanted)
+    spectrum = torch.polar(magnitude, phase)
+    waveform = torch.istft(spectrum, 16, 4, 16, torch.hann_window(16), center=True)
+    for one, other in zip(ours, torch.autograd.grad(waveform.square().sum(), wanted), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_reshape_and_constants_pass_gradients():
