@@ -1,0 +1,56 @@
+"""The speech tokenizer as the ONNX file of the real checkpoint's interface."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from stream_omni_build.trace import OPSET
+from torch.jit._trace import TracerWarning
+
+from stream_omni.audio import MEL_BINS
+from stream_omni.runtime.onnx_runtime import OnnxSession
+from stream_omni_demo.speech.tokenizer_network import SpeechTokenizer
+
+_TRACED_FRAMES = 37
+
+
+def write_tokenizer(network: SpeechTokenizer, path: Path) -> None:
+    """Inputs ``feats`` float32 [1, 128, T] and ``feats_length`` int32 [1]; output ``indices`` int64
+    [1, ceil(ceil(T / 2) / 2)]. The same weights give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    example = (torch.zeros(1, MEL_BINS, _TRACED_FRAMES), torch.tensor([_TRACED_FRAMES], dtype=torch.int32))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of this exporter, which the other graphs use too
+        warnings.filterwarnings("ignore", category=TracerWarning)  # constants
+        torch.onnx.export(
+            network.eval(),
+            example,
+            str(partial),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["feats", "feats_length"],
+            output_names=["indices"],
+            dynamic_axes={"feats": {2: "T"}, "indices": {1: "N"}},
+        )
+    model = onnx.load(partial)
+    model.graph.name = "speech_tokenizer"
+    onnx.checker.check_model(model, full_check=True)
+    partial.write_bytes(model.SerializeToString(deterministic=True))
+    partial.replace(path)
+
+
+def agreement(network: SpeechTokenizer, path: Path, features: NDArray[np.float32]) -> float:
+    """Share of the units of ``features`` [128, T] that the file and the network agree on. A latent that lies on the
+    edge between two levels may fall to either side."""
+    length = np.array([features.shape[1]], np.int32)
+    served = OnnxSession(path).run({"feats": features[None], "feats_length": length})["indices"]
+    with torch.no_grad():
+        trained = network.eval()(torch.from_numpy(features[None]), torch.from_numpy(length)).numpy()
+    assert served.shape == trained.shape, (served.shape, trained.shape)
+    return float((served == trained).mean())
