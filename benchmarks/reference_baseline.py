@@ -27,8 +27,8 @@ from torch.nn.functional import linear
 
 from benchmarks.reference_layers import Stack, TextWindow
 from stream_omni.model_info import ModelInfo
-from stream_omni.networks.weights import TensorSource
 from stream_omni.tokenizer import SPOKEN_CHARACTER
+from stream_omni.weights import TensorSource
 
 _LAG, _WINDOW = 3, 5
 
@@ -49,7 +49,11 @@ class Reference:
     """``decode`` is the tokenizer's, special tokens included. One turn at a time; see :meth:`speak`."""
 
     def __init__(self, tensors: TensorSource, info: ModelInfo, decode: Decode) -> None:
-        sizes, get = info.llama, tensors.get
+        sizes = info.llama
+
+        def get(name: str) -> Tensor:
+            return torch.from_numpy(tensors.get(name))
+
         self._vocabulary, self._decode = info.vocabulary, decode
         bottom, top = "model.bottom_audio_layers", "model.top_audio_layers"
         self._bottom = Stack(tensors, sizes, bottom, sizes.bottom_layers, "model.audio_norm")

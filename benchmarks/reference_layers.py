@@ -15,7 +15,7 @@ from torch.nn.functional import linear, silu
 
 from stream_omni.model_info import LlamaSizes
 from stream_omni.networks.llama import rope_frequencies
-from stream_omni.networks.weights import TensorSource
+from stream_omni.weights import TensorSource
 
 _FIRST_CAPACITY = 1024  # positions; doubled when full
 
@@ -64,7 +64,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         names = [n for n in self.tensors.shapes() if n.startswith(f"{self.layers}.") or n == f"{self.norm}.weight"]
-        self.weights = {name: self.tensors.get(name) for name in names}
+        self.weights = {name: torch.from_numpy(self.tensors.get(name)) for name in names}
         self._frequencies = torch.tensor(rope_frequencies(self.sizes.rope, self.sizes.head_size))
 
     def begin(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
-from stream_omni_build.build import build
+from stream_omni_build.build import Sources, build
 from stream_omni_build.progress import Progress
 from stream_omni_build.random_checkpoint import DEFAULT_SEED, write_random_checkpoint
 from stream_omni_build.random_sizes import SIZES
@@ -55,7 +55,7 @@ def random_subject(size: str, cache: Path) -> Subject:
     checkpoint, cosyvoice = write_random_checkpoint(SIZES[size], cache, DEFAULT_SEED)
     progress = Progress(lambda line: print(line, file=sys.stderr))
     served = cache / f"served-{size}"
-    build(checkpoint, cosyvoice, find_profile("cpu"), served, progress)
+    build(Sources(checkpoint, cosyvoice), find_profile("cpu"), served, progress)
     return Subject(served, cache, checkpoint)
 
 

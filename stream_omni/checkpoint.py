@@ -1,7 +1,7 @@
 """Reads a checkpoint: a Stream-Omni directory and, for speech, a CosyVoice directory beside it.
 
 Sizes and special ids come from the directories' own files and from tensor shapes; ``data/reference.json`` stands in
-for the few that a checkpoint may leave unsaid. Only ``open_sources`` and the CosyVoice part need PyTorch.
+for the few that a checkpoint may leave unsaid.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stream_omni.checkpoint_files import CheckpointError, Settings, read_tensor_index
+from stream_omni.checkpoint_files import CheckpointError, Settings
+from stream_omni.cosyvoice_checkpoint import SOURCE_LINEAR, open_flow, open_hift, read_cosyvoice
 from stream_omni.image_merge import MERGE_TYPES
 from stream_omni.image_tiles import REFUSED_RATIOS
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
-
-if TYPE_CHECKING:
-    from stream_omni.networks.weights import TensorSource
+from stream_omni.tensor_files import CheckpointTensors, check_tensors, read_tensor_index
+from stream_omni.weights import Shapes, TensorSource
 
 # special id: (its token's name in the tokenizer, its key in config.json)
 _SPECIAL_IDS = {
@@ -40,8 +40,6 @@ def read_model_info(checkpoint: Path, cosyvoice: Path | None = None) -> ModelInf
     flow = vocoder = None
     voice = str(config.get("default_voice") or reference.get("default_voice"))
     if cosyvoice is not None:
-        from stream_omni.cosyvoice_checkpoint import read_cosyvoice
-
         flow, vocoder, voices = read_cosyvoice(cosyvoice)
         if voice not in voices:
             voice = next(iter(voices))
@@ -59,24 +57,36 @@ def read_model_info(checkpoint: Path, cosyvoice: Path | None = None) -> ModelInf
     )
 
 
-def open_sources(checkpoint: Path, cosyvoice: Path | None = None) -> dict[str, TensorSource]:
+def open_sources(
+    checkpoint: Path, cosyvoice: Path | None = None, needed: Mapping[str, Shapes] | None = None
+) -> dict[str, TensorSource]:
     """The directories' tensors: "model", and with CosyVoice "flow" and "hift" (see ``networks.SOURCE_OF``).
 
-    Raises one CheckpointError that lists every tensor that is missing or has another shape than the networks need.
-    Tensors that nothing needs are one warning.
+    ``needed`` are the tensors that graphs are made of; if it is None, those of the networks, which takes PyTorch.
+    Raises one CheckpointError that lists every one that is missing or has another shape. Tensors that nothing needs are
+    one warning.
     """
-    from stream_omni.networks.needs import check_tensors
-    from stream_omni.networks.tensors import Tensors
-
-    sources: dict[str, TensorSource] = {"model": Tensors(checkpoint)}
+    sources: dict[str, TensorSource] = {"model": CheckpointTensors(checkpoint)}
     places = {"model": checkpoint}
     if cosyvoice is not None:
-        from stream_omni.cosyvoice_checkpoint import open_flow, open_hift
-
         sources |= {"flow": open_flow(cosyvoice), "hift": open_hift(cosyvoice)}
         places |= {"flow": cosyvoice / "flow.pt", "hift": cosyvoice / "hift.pt"}
-    check_tensors(read_model_info(checkpoint, cosyvoice), sources, places)
+    info = read_model_info(checkpoint, cosyvoice)
+    if needed is None:
+        from stream_omni.networks.needs import needed_tensors
+
+        needed = needed_tensors(info)
+    host = host_tensors(info)
+    check_tensors({key: needed[key] | host.get(key, {}) for key in sources}, sources, places)
     return sources
+
+
+def host_tensors(info: ModelInfo) -> dict[str, Shapes]:
+    """What is used outside of the networks: shapes by tensor name, for each tensor source."""
+    needed: dict[str, Shapes] = {"model": {"model.image_newline": (info.llama.hidden,)}}
+    if info.vocoder:
+        needed["hift"] = {f"{SOURCE_LINEAR}.weight": (1, info.vocoder.harmonics), f"{SOURCE_LINEAR}.bias": (1,)}
+    return needed
 
 
 def read_image_layout(config: Mapping[str, Any], tile_px: int) -> ImageLayout:

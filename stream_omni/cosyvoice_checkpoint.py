@@ -1,61 +1,30 @@
 """Reads a CosyVoice directory: ``cosyvoice.yaml``, ``flow.pt``, ``hift.pt`` and ``spk2info.pt``.
 
 Nothing in these files is executed: the YAML's tags, which in training name classes to construct, yield plain data, and
-the pickles are read with ``weights_only``.
+the pickles only tensors and plain data.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stream_omni.checkpoint_files import CheckpointError
 from stream_omni.cosyvoice_yaml import Section
 from stream_omni.model_info import FlowSizes, VocoderSizes
+from stream_omni.pickled_tensors import PickledTensors, read_pickle
+from stream_omni.tensor_files import StoredTensor
 
 CONFIGURATION = "cosyvoice.yaml"
 VOICES = "spk2info.pt"
+SPEECH_TOKENIZER = "speech_tokenizer_v1.onnx"
 SOURCE_LINEAR = "m_source.l_linear"  # mixes the harmonics; the host's part of the vocoder
 
 Voices = dict[str, NDArray[np.float32]]
-
-
-class PickledTensors:
-    """A ``.pt`` state dictionary, mapped: tensors are read when asked for, as float32. Entries that are no tensors
-    (training's counters) are left out, and ``prefix`` is taken off the names that carry it."""
-
-    def __init__(self, path: Path, prefix: str = "") -> None:
-        self._tensors = {
-            str(name).removeprefix(prefix): value
-            for name, value in _read_pickle(path, mapped=True).items()
-            if isinstance(value, Tensor)
-        }
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
-
-    def get(self, name: str) -> Tensor:
-        return self._tensors[name].to(torch.float32)
-
-
-def _read_pickle(path: Path, mapped: bool = False) -> Mapping[Any, Any]:
-    """Raises CheckpointError, whatever is wrong: nothing but tensors and plain data is ever made of the file."""
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing")
-    try:
-        content = torch.load(path, map_location="cpu", mmap=mapped, weights_only=True)
-    except Exception as error:  # a damaged file meets readers of several kinds
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path} cannot be read as tensors and plain data alone: {reason}") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not named entries")
-    return content
 
 
 def open_flow(directory: Path) -> PickledTensors:
@@ -79,14 +48,14 @@ def read_cosyvoice(directory: Path) -> tuple[FlowSizes, VocoderSizes, Voices]:
 
 def read_voices(path: Path, speaker_size: int) -> Voices:
     found: Voices = {}
-    for name, info in _read_pickle(path).items():
+    for name, info in read_pickle(path).items():
         embedding = info.get("embedding") if isinstance(info, Mapping) else None
-        if not isinstance(embedding, Tensor) or embedding.numel() != speaker_size:
-            shape = tuple(embedding.shape) if isinstance(embedding, Tensor) else None
+        if not isinstance(embedding, StoredTensor) or math.prod(embedding.shape) != speaker_size:
+            shape = embedding.shape if isinstance(embedding, StoredTensor) else None
             raise CheckpointError(
                 f"{path}: voice {name!r} has an embedding of shape {shape}, not {speaker_size} values"
             )
-        found[str(name)] = embedding.to(torch.float32).flatten().numpy().copy()
+        found[str(name)] = embedding.read().flatten()
     if not found:
         raise CheckpointError(f"{path} holds no voice")
     return found
@@ -165,4 +134,4 @@ def _source_linear(tensors: PickledTensors, harmonics: int) -> tuple[tuple[float
         if shapes.get(name) != shape:
             raise CheckpointError(f"hift.pt: {name} has shape {shapes.get(name)}, not {shape}")
     weights = tuple(float(w) for w in tensors.get(f"{SOURCE_LINEAR}.weight").flatten())
-    return weights, float(tensors.get(f"{SOURCE_LINEAR}.bias"))
+    return weights, float(tensors.get(f"{SOURCE_LINEAR}.bias")[0])

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from stream_omni.checkpoint_files import CheckpointError
-from stream_omni.cosyvoice_checkpoint import PickledTensors, open_flow, open_hift, read_cosyvoice
+from stream_omni.cosyvoice_checkpoint import open_flow, open_hift, read_cosyvoice
 from stream_omni.cosyvoice_yaml import read_configuration
+from stream_omni.pickled_tensors import PickledTensors
 
 
 @pytest.fixture

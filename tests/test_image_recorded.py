@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
 from stream_omni.image import decode_image
 from stream_omni.image_merge import merge_features
@@ -17,6 +16,7 @@ from stream_omni.image_tiles import tile_image
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
 from stream_omni.networks.vision import VisionEncoder
 from stream_omni.networks.weights import load_weights
+from stream_omni.tensor_files import CheckpointTensors
 from tests.recorded_images import image_cases, image_layout
 
 VISION = VisionSizes(32, 64, 2, 2, image_size_px=384, patch_size_px=14, layer_norm_eps=1e-6)
@@ -31,27 +31,16 @@ INFO = ModelInfo(
 )
 
 
-class _Tensors:
-    def __init__(self, path: Path) -> None:
-        self._file = safe_open(path, "pt")
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(self._file.get_slice(name).get_shape()) for name in self._file.keys()}  # noqa: SIM118
-
-    def get(self, name: str) -> torch.Tensor:
-        return self._file.get_tensor(name).float()
-
-
 @pytest.fixture(scope="module")
 def newline(tiny_checkpoint: Path) -> np.ndarray:
-    return _Tensors(tiny_checkpoint / "model.safetensors").get("model.image_newline").numpy()
+    return CheckpointTensors(tiny_checkpoint).get("model.image_newline")
 
 
 @pytest.fixture(scope="module")
 def project(tiny_checkpoint: Path) -> Callable[[np.ndarray], np.ndarray]:
     with torch.device("meta"):
         tower = VisionEncoder(INFO)
-    load_weights(tower, _Tensors(tiny_checkpoint / "model.safetensors"))
+    load_weights(tower, CheckpointTensors(tiny_checkpoint))
     return torch.no_grad()(lambda pixels: tower(torch.from_numpy(pixels))[1].numpy())
 
 

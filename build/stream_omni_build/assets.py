@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from stream_omni.checkpoint_files import MODEL_DIRECTORY, CheckpointError
-from stream_omni.cosyvoice_checkpoint import VOICES, read_voices
+from stream_omni.cosyvoice_checkpoint import SPEECH_TOKENIZER, VOICES, read_voices
 from stream_omni.model_info import ModelInfo
-from stream_omni.networks.weights import TensorSource
 from stream_omni.prompt import Question, build_prompt
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.runtime.torch_runtime import SPEECH_TOKENIZER
 from stream_omni.tokenizer import Tokenizer, speakable_mask
+from stream_omni.weights import TensorSource
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 _CHAT_TEMPLATE = "chat_template.jinja"  # newer checkpoints keep it out of tokenizer_config.json
@@ -45,7 +44,7 @@ def write_assets(checkpoint: Path, cosyvoice: Path, info: ModelInfo, model: Tens
     except ValueError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from error
     np.save(assets / "speakable.npy", speakable_mask(tokenizer, info.vocabulary.text_size))
-    np.save(assets / "image_newline.npy", model.get("model.image_newline").numpy())
+    np.save(assets / "image_newline.npy", model.get("model.image_newline"))
     assert info.flow is not None
     voices = read_voices(cosyvoice / VOICES, info.flow.speaker_size)
     text = json.dumps({name: values.tolist() for name, values in voices.items()}, ensure_ascii=False)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stream_omni.checkpoint import open_sources, read_model_info
 from stream_omni.cosyvoice_checkpoint import VOICES, read_voices
-from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
-from stream_omni.networks import SOURCE_OF, make_network
-from stream_omni.networks.weights import TensorSource, load_weights
-from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.runtime.torch_runtime import TorchSession
 from stream_omni_build import manifest
 from stream_omni_build.assets import require_asset_files, write_assets
-from stream_omni_build.export import write_graphs
 from stream_omni_build.graph_options import choose_graphs
-from stream_omni_build.parity import check_graph
-from stream_omni_build.parity_cases import parity_cases
 from stream_omni_build.progress import Progress
+from stream_omni_build.ready_graphs import check_interfaces, read_ready_plan, ready_files, take_ready_graphs
 from stream_omni_build.repository import render_repository
+from stream_omni_build.weight_plan import WeightPlan
 
 _UNFINISHED = "UNFINISHED"  # a file that marks a build in progress, or one that was interrupted
 
@@ -32,18 +26,31 @@ class OutError(ValueError):
     """The directory to build in holds something else."""
 
 
-def build(checkpoint: Path, cosyvoice: Path, profile: Path, out: Path, progress: Progress) -> None:
+@dataclass(frozen=True)
+class Sources:
+    """What a build is made of. ``graphs``: a folder of graphs that an earlier build made, or None to make them."""
+
+    checkpoint: Path
+    cosyvoice: Path
+    graphs: Path | None = None
+
+
+def build(sources: Sources, profile: Path, out: Path, progress: Progress) -> None:
     """Bring ``out`` up to date. Without a manifest in it, it is not complete.
 
-    Raises CheckpointError, ProfileError, ParityError, NoSpaceError or OutError.
+    Raises CheckpointError, ProfileError, GraphsError, ParityError, NoSpaceError or OutError.
     """
+    checkpoint, cosyvoice = sources.checkpoint, sources.cosyvoice
     require_asset_files(checkpoint, cosyvoice)
     info = choose_graphs(read_model_info(checkpoint, cosyvoice), checkpoint, profile, progress)
+    plan = read_ready_plan(sources.graphs, info) if sources.graphs else None
     before = manifest.read_manifest(out)
     _require_own(out, before)
     with progress.step("read the checkpoint"):
+        ready = [sources.graphs / name for name in ready_files(info)] if sources.graphs else []
+        graph_inputs = manifest.graph_inputs(checkpoint, cosyvoice, ready, progress)
         inputs = {
-            "graphs": manifest.graph_inputs(checkpoint, cosyvoice, progress) | {"only_units": info.only_units},
+            "graphs": graph_inputs | {"only_units": info.only_units},
             "repository": manifest.repository_inputs(profile),
         }
     whole = before is not None and manifest.is_whole(out, before["files"])
@@ -62,40 +69,44 @@ def build(checkpoint: Path, cosyvoice: Path, profile: Path, out: Path, progress:
         progress.say("unchanged: graphs and assets")
         parity = before["parity"]
     else:
-        parity = _build_graphs(checkpoint, cosyvoice, info, out, progress)
+        _clear(out, "graphs", "assets")
+        if plan is None:
+            parity = _make_graphs(sources, info, out, progress)
+        else:
+            parity = {}  # what their own build found is not known here
+            _fill_graphs(sources, plan, info, out, progress)
     with progress.step("write the manifest"):
         (out / _UNFINISHED).unlink()
         files = manifest.built_files(out)
         manifest.write_manifest(out, {"profile": profile.stem, "inputs": inputs, "parity": parity, "files": files})
 
 
-def _build_graphs(
-    checkpoint: Path, cosyvoice: Path, info: ModelInfo, out: Path, progress: Progress
-) -> dict[str, dict[str, Any]]:
-    _clear(out, "graphs", "assets")
-    sources = open_sources(checkpoint, cosyvoice)
-    write_graphs(info, sources, out, progress)
+def _make_graphs(sources: Sources, info: ModelInfo, out: Path, progress: Progress) -> dict[str, dict[str, Any]]:
+    """From the networks. Returns what the comparison with them found."""
+    # not at the top: who has graphs needs no PyTorch
+    from stream_omni_build.export import write_graphs
+    from stream_omni_build.graph_checks import check_graphs
+
+    tensors = open_sources(sources.checkpoint, sources.cosyvoice)
+    write_graphs(info, tensors, out, progress)
     with progress.step("write tokenizer, voices and speech tokenizer"):
-        write_assets(checkpoint, cosyvoice, info, sources["model"], out)
-    return check_graphs(info, sources, out, progress)
+        write_assets(sources.checkpoint, sources.cosyvoice, info, tensors["model"], out)
+    return check_graphs(info, tensors, out, progress)
 
 
-def check_graphs(
-    info: ModelInfo, sources: Mapping[str, TensorSource], out: Path, progress: Progress
-) -> dict[str, dict[str, Any]]:
-    """Compare every graph in ``out`` with its network, one after the other, so that memory holds one only.
-
-    Raises ParityError.
-    """
-    found = {}
-    for name, graph in graphs(info).items():
-        with progress.step(f"check {name}"):
-            network = make_network(name, info)
-            load_weights(network, sources[SOURCE_OF[name]])
-            exported = OnnxRuntime(out).session(name)
-            parity = check_graph(graph, TorchSession(graph, network), exported, parity_cases(graph, info))
-        found[name] = dataclasses.asdict(parity)
-    return found
+def _fill_graphs(sources: Sources, plan: WeightPlan, info: ModelInfo, out: Path, progress: Progress) -> None:
+    """From graphs that are there already."""
+    assert sources.graphs is not None
+    tensors = open_sources(sources.checkpoint, sources.cosyvoice, plan.needed())
+    for folder in ("graphs", "assets"):
+        (out / folder).mkdir()
+    take_ready_graphs(sources.graphs, info, out)
+    plan.write(out / "graphs", tensors, progress)
+    info.save(out / "assets" / "model.json")
+    with progress.step("write tokenizer, voices and speech tokenizer"):
+        write_assets(sources.checkpoint, sources.cosyvoice, info, tensors["model"], out)
+    with progress.step("load every graph"):
+        check_interfaces(info, out)
 
 
 def _require_own(out: Path, before: Mapping[str, Any] | None) -> None:

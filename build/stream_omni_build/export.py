@@ -5,7 +5,6 @@ Memory does not grow with the checkpoint: networks are traced without weights, w
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,14 +14,11 @@ from stream_omni.checkpoint import open_sources, read_model_info
 from stream_omni.graphs import Graph, graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks import SOURCE_OF, make_network
-from stream_omni.networks.weights import TensorSource
+from stream_omni.weights import TensorSource
 from stream_omni_build.progress import Progress, silent
 from stream_omni_build.trace import trace
 from stream_omni_build.weight_files import Place, WeightFile
-
-
-class NoSpaceError(RuntimeError):
-    """The disk cannot take what a build would write."""
+from stream_omni_build.weight_plan import WeightPlan, graph_sizes
 
 
 def export_graphs(checkpoint: Path, cosyvoice: Path | None, out: Path) -> None:
@@ -34,17 +30,19 @@ def export_graphs(checkpoint: Path, cosyvoice: Path | None, out: Path) -> None:
 
 
 def write_graphs(info: ModelInfo, sources: Mapping[str, TensorSource], out: Path, progress: Progress) -> None:
-    """Write ``out``/graphs/NAME.onnx for every graph, the weight files beside them, and ``out``/assets/model.json.
+    """Write ``out``/graphs/NAME.onnx for every graph, the weight files and their plan beside them, and
+    ``out``/assets/model.json.
 
     The same checkpoint gives the same bytes. Raises NoSpaceError before anything large is written.
     """
     folder = out / "graphs"
     folder.mkdir(parents=True, exist_ok=True)
-    files = {key: WeightFile(f"{key}.weights") for key in sources}
+    plan = WeightPlan(graph_sizes(info), {key: WeightFile(f"{key}.weights") for key in sources})
     for graph in graphs(info).values():
         with progress.step(f"export {graph.name}"):
-            _export(graph, info, files[SOURCE_OF[graph.name]], folder)
-    _write(files, sources, folder, progress)
+            _export(graph, info, plan.files[SOURCE_OF[graph.name]], folder)
+    plan.save(folder)
+    plan.write(folder, sources, progress)
     for name in graphs(info):
         onnx.checker.check_model(str(folder / f"{name}.onnx"))
     (out / "assets").mkdir(exist_ok=True)
@@ -71,14 +69,3 @@ def _external(name: str, location: str, place: Place) -> onnx.TensorProto:
     for key, value in (("location", location), ("offset", place.offset), ("length", place.length)):
         tensor.external_data.add(key=key, value=str(value))
     return tensor
-
-
-def _write(
-    files: Mapping[str, WeightFile], sources: Mapping[str, TensorSource], folder: Path, progress: Progress
-) -> None:
-    needed, free = sum(file.size for file in files.values()), shutil.disk_usage(folder).free
-    if needed > free:
-        raise NoSpaceError(f"{folder} has {free / 1e9:.1f} GB free; the weights need {needed / 1e9:.1f} GB")
-    for key, file in files.items():
-        with progress.step(f"write {file.name} ({file.size / 1e9:.2f} GB)"):
-            file.write(folder, sources[key], progress.counter(file.name, file.size))

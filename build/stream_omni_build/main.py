@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from stream_omni.checkpoint_files import CheckpointError
-from stream_omni_build import random_checkpoint
-from stream_omni_build.build import OutError, build
-from stream_omni_build.export import NoSpaceError
+from stream_omni_build.build import OutError, Sources, build
 from stream_omni_build.parity import ParityError
 from stream_omni_build.progress import Progress
+from stream_omni_build.ready_graphs import GraphsError
 from stream_omni_build.repository import ProfileError, find_profile
+from stream_omni_build.weight_plan import NoSpaceError
 
 DESCRIPTION = """\
 Make DIR a served model: graphs in ONNX, checked against the networks they come from, the tokenizer and the voices, and
@@ -34,13 +34,16 @@ without real weights, first:
 def main(argv: list[str]) -> int:
     """Exit code 0 when ``--out`` holds the complete build, 1 when it could not be made."""
     if argv[:1] == ["random"]:
+        from stream_omni_build import random_checkpoint  # needs PyTorch
+
         return random_checkpoint.main(argv[1:])
     arguments = _parser().parse_args(argv)
     progress = Progress(lambda line: print(line, flush=True))
     try:
         profile = find_profile(arguments.profile or arguments.target)
-        build(arguments.checkpoint, arguments.cosyvoice, profile, arguments.out, progress)
-    except (CheckpointError, ProfileError, ParityError, NoSpaceError, OutError, OSError) as error:
+        sources = Sources(arguments.checkpoint, arguments.cosyvoice, arguments.graphs)
+        build(sources, profile, arguments.out, progress)
+    except (CheckpointError, ProfileError, GraphsError, ParityError, NoSpaceError, OutError, OSError) as error:
         print(f"stream-omni build: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.out} is complete; serve it with: stream-omni serve --repository {arguments.out}")
@@ -58,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--checkpoint", type=Path, required=True, metavar="DIR", help="a stream-omni-8b directory")
     add("--cosyvoice", type=Path, required=True, metavar="DIR", help="a CosyVoice-300M-25Hz directory, for the voice")
     add("--target", choices=("cpu",), required=True, help="what will run it; cpu: ONNX Runtime")
+    add(
+        "--graphs",
+        type=Path,
+        metavar="DIR",
+        help="graphs/ of an earlier build for the same sizes and profile: PyTorch is not needed then, and nothing is "
+        "compared with it",
+    )
     add(
         "--profile",
         metavar="NAME|FILE",

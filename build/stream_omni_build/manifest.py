@@ -11,10 +11,9 @@ from typing import Any
 
 import stream_omni
 from stream_omni import chunk_schedule
-from stream_omni.checkpoint_files import read_tensor_index
-from stream_omni.cosyvoice_checkpoint import CONFIGURATION, VOICES
-from stream_omni.runtime.torch_runtime import SPEECH_TOKENIZER
+from stream_omni.cosyvoice_checkpoint import CONFIGURATION, SPEECH_TOKENIZER, VOICES
 from stream_omni.serving import limits
+from stream_omni.tensor_files import read_tensor_index
 from stream_omni_build import repository
 from stream_omni_build.progress import Progress
 from stream_omni_build.repository import PACKAGE, product_version, templates
@@ -22,13 +21,14 @@ from stream_omni_build.repository import PACKAGE, product_version, templates
 NAME = "manifest.json"
 LIBRARY = Path(stream_omni.__file__).parent
 _USERS = ("serving", "replay")  # folders of the library that only use graphs and assets
-_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "tokenizers")
+_PACKAGES = ("onnxruntime", "numpy", "tokenizers")
+_EXPORTERS = ("torch", "onnx")
 
 Digests = dict[str, dict[str, Any]]  # file: bytes, sha256
 
 
-def graph_inputs(checkpoint: Path, cosyvoice: Path, progress: Progress) -> dict[str, Any]:
-    """What graphs and assets follow from."""
+def graph_inputs(checkpoint: Path, cosyvoice: Path, ready: list[Path], progress: Progress) -> dict[str, Any]:
+    """What graphs and assets follow from; ``ready`` are files of graphs that need not be made."""
     tensors = {stored.path for stored in read_tensor_index(checkpoint).values()}
     settings = (path for pattern in ("*.json", "*/*.json", "*.jinja") for path in checkpoint.glob(pattern))
     ours = sorted({*tensors, *settings})
@@ -39,7 +39,8 @@ def graph_inputs(checkpoint: Path, cosyvoice: Path, progress: Progress) -> dict[
         "checkpoint": digest_files(ours, checkpoint, count),
         "cosyvoice": digest_files(theirs, cosyvoice, count),
         "code": _digest_code(),
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: version(name) for name in (_PACKAGES if ready else _EXPORTERS + _PACKAGES)},
+        "ready_graphs": {path.name: _digest(path) for path in ready},
     }
 
 

@@ -14,13 +14,13 @@ import torch
 from stream_omni.checkpoint_files import CheckpointError
 from stream_omni.cosyvoice_checkpoint import read_voices
 from stream_omni.model_info import ModelInfo
-from stream_omni.networks.tensors import Tensors
 from stream_omni.replay.cases import CaseError, read_cases, speakable_of
 from stream_omni.replay.language import Model
 from stream_omni.replay.run import Installation, replay
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.runtime.session import Array
 from stream_omni.runtime.torch_runtime import TorchRuntime
+from stream_omni.tensor_files import CheckpointTensors
 from stream_omni.tokenizer import Tokenizer, speakable_mask
 from stream_omni_build.export import export_graphs
 
@@ -55,17 +55,17 @@ def open_installation(
     with tempfile.TemporaryDirectory(prefix="stream-omni-replay-") as scratch:
         opened = _open_runtime(checkpoint, cosyvoice, runtime, Path(scratch))
         info = opened.info
-        table = Tensors(checkpoint)
+        table = CheckpointTensors(checkpoint)
 
         def rows(name: str, ids: Array) -> Array:
-            found: Array = table.get(name)[torch.from_numpy(ids)].numpy()
+            found: Array = table.get(name)[ids]
             return found
 
         model = Model(
             info,
             opened,
             _speakable(checkpoint, info, cases),
-            table.get("model.image_newline").numpy(),
+            table.get("model.image_newline"),
             rows,
         )
         voices = None

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from stream_omni.networks.heads import merge_heads, split_heads
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.operators import constant
-from stream_omni.networks.weights import Weight, same_names
+from stream_omni.networks.weights import same_names
+from stream_omni.weights import Weight, scale_head_bias
 
 LAYER_NORM_EPS = 1e-5
 LONGEST_WAVE = 10000.0
@@ -24,11 +25,6 @@ LONGEST_WAVE = 10000.0
 def wave_rates(width: int) -> Tensor:
     """Angle per position of each sine/cosine pair: [width/2]."""
     return torch.exp(torch.arange(0, width, 2, dtype=torch.float32, device="cpu") * -(math.log(LONGEST_WAVE) / width))
-
-
-def scale_head_bias(scale: float, bias: Tensor) -> Tensor:
-    """[heads, head_size] to [heads, 1, head_size], scaled."""
-    return (bias * scale)[:, None]
 
 
 class RelativeAttention(nn.Module):

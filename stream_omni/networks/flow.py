@@ -16,7 +16,8 @@ from stream_omni.networks.convolution import Conv
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.operators import constant
 from stream_omni.networks.unet import ConvBlock, UNet
-from stream_omni.networks.weights import Network, Weight, same_names
+from stream_omni.networks.weights import Network, same_names
+from stream_omni.weights import Weight
 
 TIME_SCALE = 1000.0  # the embedding's unit: thousandths of the ODE's time
 LONGEST_WAVE = 10000.0

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from stream_omni.networks.weights import Weight
+from stream_omni.weights import Weight, joined, side_by_side
 
 
 class Linear(nn.Module):
@@ -36,19 +36,3 @@ class Linear(nn.Module):
             biases = tuple((outputs,) for _, outputs in parts)
             found[f"{prefix}.bias"] = Weight(tuple(f"{n}.bias" for n in names), biases, partial(joined, first_scale))
         return found
-
-
-def side_by_side(first_scale: float, *matrices: Tensor) -> Tensor:
-    """Matrices [outputs_i, inputs] as one [inputs, sum of outputs]."""
-    return joined(first_scale, *matrices).T
-
-
-def chosen(rows: tuple[int, ...], matrix: Tensor) -> Tensor:
-    """Some rows of a matrix [outputs, inputs] as [inputs, number of rows]."""
-    return matrix[list(rows)].T
-
-
-def joined(first_scale: float, *tensors: Tensor) -> Tensor:
-    first, *others = tensors
-    first = first * first_scale if first_scale != 1.0 else first
-    return torch.cat([first, *others]) if others else first  # a lone one, such as a head of 2 GB, is not copied

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from stream_omni.model_info import LlamaSizes, Rope
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.operators import constant, reshape, scatter
-from stream_omni.networks.weights import Weight, weight
+from stream_omni.weights import Weight, weight
 
 MASKED = -1e30  # added to a score: its softmax is exactly 0, and no row can become NaN
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.llama import Stack, last_of
-from stream_omni.networks.weights import Network, Weight, weight
+from stream_omni.networks.weights import Network
+from stream_omni.weights import Weight, weight
 
 
 class Llm(Network):

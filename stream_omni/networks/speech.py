@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from stream_omni.graphs import WINDOW_TOKENS
 from stream_omni.model_info import LlamaSizes, ModelInfo
-from stream_omni.networks.linear import Linear, chosen
+from stream_omni.networks.linear import Linear
 from stream_omni.networks.llama import MASKED, Block, Places, Rotation, Stack, last_of, rotation
 from stream_omni.networks.operators import constant, reshape, scatter
-from stream_omni.networks.weights import Network, Weight, weight
+from stream_omni.networks.weights import Network
+from stream_omni.weights import Weight, chosen, weight
 
 
 class SpeechBottomStep(Network):

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from stream_omni.networks.convolution import Conv, TransposedConv
 from stream_omni.networks.heads import merge_heads, split_heads
 from stream_omni.networks.linear import Linear
-from stream_omni.networks.weights import Weight, same_names
+from stream_omni.networks.weights import same_names
+from stream_omni.weights import Weight
 
 NORM_GROUPS = 8
 NORM_EPS = 1e-5

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from stream_omni.model_info import ModelInfo, VisionSizes
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.operators import reshape
-from stream_omni.networks.weights import Network, Weight, same_names, weight
+from stream_omni.networks.weights import Network, same_names
+from stream_omni.weights import Weight, as_matrix, weight
 
 TOWER = "model.vision_tower.vision_tower.vision_model"
 
@@ -93,8 +94,3 @@ class VisionEncoder(Network):
             found |= layer.weights(f"layers.{i}", f"{TOWER}.encoder.layers.{i}")
         found |= self.widen.weights("widen", ("model.mm_projector.0", hidden))
         return found | self.project.weights("project", ("model.mm_projector.2", hidden))
-
-
-def as_matrix(kernel: Tensor) -> Tensor:
-    """A convolution's kernel [outputs, channels, height, width] as [inputs, outputs]."""
-    return kernel.flatten(1).T

@@ -15,18 +15,13 @@ from stream_omni.model_info import ModelInfo, VocoderSizes
 from stream_omni.networks.convolution import Conv, TransposedConv
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.short_time_fourier import ShortTimeFourier
-from stream_omni.networks.weights import Network, Weight, same_names
+from stream_omni.networks.weights import Network, same_names
+from stream_omni.weights import Weight, fold_weight_norm
 
 F0_CONVOLUTIONS = 5
 LAST_SLOPE = 0.01  # of the leaky ReLU before the last convolution, whatever the checkpoint's slope elsewhere
 LARGEST_MAGNITUDE = 100.0
 SNAKE_EPS = 1e-9
-
-
-def fold_weight_norm(gain: Tensor, direction: Tensor) -> Tensor:
-    """The weight of a weight-normed convolution; the norm runs over all axes but the first, transposed ones too."""
-    norm: Tensor = direction.flatten(1).norm(dim=1)[:, None, None]
-    return direction * (gain / norm)
 
 
 def folded(convolution: nn.Module, prefix: str, source: str) -> dict[str, Weight]:

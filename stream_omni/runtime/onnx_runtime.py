@@ -33,6 +33,12 @@ class OnnxSession:
         self._outputs = outputs[: len(outputs) - len(self._caches)]
         self._updated_caches = outputs[len(self._outputs) :]
 
+    @property
+    def interface(self) -> tuple[list[str], list[str]]:
+        """Names of inputs and outputs, but for the caches, in the graph's order."""
+        inputs = [i.name for i in self._session.get_inputs()]
+        return [name for name in inputs if name in self._inputs], self._outputs
+
     def run(self, inputs: Mapping[str, Array], caches: Sequence[Array] = ()) -> dict[str, Array]:
         """Run once and return the outputs by name, without the caches, which are updated in place.
 

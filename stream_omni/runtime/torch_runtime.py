@@ -9,12 +9,11 @@ import numpy as np
 import torch
 
 from stream_omni.checkpoint import open_sources, read_model_info
+from stream_omni.cosyvoice_checkpoint import SPEECH_TOKENIZER
 from stream_omni.graphs import Graph, graphs
 from stream_omni.networks import SOURCE_OF, make_network
 from stream_omni.networks.weights import Network, load_weights
 from stream_omni.runtime.session import Array, Session
-
-SPEECH_TOKENIZER = "speech_tokenizer_v1.onnx"  # in the CosyVoice directory
 
 
 class TorchSession:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
-from stream_omni_build.build import check_graphs
+from stream_omni_build.graph_checks import check_graphs
 from stream_omni_build.main import main
 from stream_omni_build.manifest import is_whole, read_manifest
 from stream_omni_build.parity import ParityError

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from stream_omni_build.weight_files import ALIGNMENT_BYTES, BLOCK_BYTES, WeightFile
 
-from stream_omni.networks.linear import side_by_side
-from stream_omni.networks.weights import Weight, weight
+from stream_omni.weights import Weight, side_by_side, weight
 
 TENSORS = {
-    "wide": torch.arange(6.0).reshape(2, 3),
-    "large": torch.arange(BLOCK_BYTES // 4 + 40_000.0).reshape(-1, 8),  # more than a block
+    "wide": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "large": np.arange(BLOCK_BYTES // 4 + 40_000, dtype=np.float32).reshape(-1, 8),  # more than a block
 }
 
 

@@ -12,8 +12,8 @@ from stream_omni.cosyvoice_checkpoint import open_hift
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks import make_network
 from stream_omni.networks.short_time_fourier import ShortTimeFourier
-from stream_omni.networks.vocoder import fold_weight_norm
 from stream_omni.networks.weights import Network, load_weights
+from stream_omni.weights import fold_weight_norm
 
 CASES = ["cosy_n1", "cosy_n10", "cosy_n38", "cosy_n41", "cosy_n100", "cosy_prompt"]
 
@@ -51,7 +51,7 @@ def test_a_batch_equals_its_rows_alone(frames, f0_predictor, vocoder):
     for row in range(3):
         alone = mel[row : row + 1]
         torch.testing.assert_close(f0[row], f0_predictor(alone)[0], atol=1e-3, rtol=0)
-        torch.testing.assert_close(waveform[row], vocoder(alone, source[row : row + 1])[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(waveform[row], vocoder(alone, source[row : row + 1])[0], atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("size", "hop"), [(16, 4), (32, 8)])

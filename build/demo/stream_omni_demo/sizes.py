@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from stream_omni.model_info import LlamaSizes, Rope, VisionSizes
 from stream_omni_build.random_sizes import CosyVoiceSizes, RandomSize
+
+from stream_omni.model_info import LlamaSizes, Rope, VisionSizes
 
 UNIT_LEVELS = (8, 8, 8)  # of the speech tokenizer's quantizer: 512 units
 

@@ -1,7 +1,7 @@
 """The project's networks in training.
 
 What is trained are the checkpoint's tensors, under their names in its files. Each step makes a network's parameters of
-them as a build does (:class:`~stream_omni.networks.weights.Weight`), so that what is trained is what is served, and a
+them as a build does (:class:`~stream_omni.weights.Weight`), so that what is trained is what is served, and a
 tensor that two networks share is trained by both.
 """
 
@@ -23,7 +23,7 @@ from stream_omni.networks.weights import Network
 
 
 class Tensors:
-    """One file's tensors as parameters: a :class:`~stream_omni.networks.weights.TensorSource` that can be trained."""
+    """One file's tensors as parameters: a :class:`~stream_omni.weights.TensorSource` that can be trained."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.parameters = {name: nn.Parameter(tensor) for name, tensor in tensors.items()}
@@ -68,7 +68,7 @@ class Tensors:
     def run(self, module: nn.Module, *inputs: Any) -> Any:
         """``module(*inputs)``, with the parameters of every network within it made of these tensors."""
         made = {
-            f"{path}.{name}" if path else name: weight.read(self)
+            f"{path}.{name}" if path else name: weight.combine(*(self.get(source) for source in weight.sources))
             for path, network in _networks(module).items()
             for name, weight in network.weights().items()
         }
