@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -54,10 +55,26 @@ class TokenRoles:
 def train_tokenizer(size: RandomSize) -> Tokenizer:
     """Ids: learned tokens (padded with unused ones up to ``size.learned_tokens``), special tokens, ``<Audio_i>``."""
     learned = _train(_LEARNED_TOKENS)
-    vocabulary: dict[str, int] = learned["vocab"]
+    merges = [(first, second) for first, second in learned["merges"]]
+    return _assembled(size, learned["vocab"], merges, whole_words=False)
+
+
+def tokenizer_of_words(size: RandomSize, words: Sequence[str]) -> Tokenizer:
+    """The same, with the bytes and ``words`` (" circle", "What") for learned tokens. Any other text becomes bytes."""
+    bytes_first = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *map(_byte_level, words)]
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(bytes_first))}
+    if len(vocabulary) > size.learned_tokens:
+        raise ValueError(f"{len(vocabulary)} bytes and words are more than {size.learned_tokens} learned tokens")
+    return _assembled(size, vocabulary, [], whole_words=True)
+
+
+def _assembled(
+    size: RandomSize, vocabulary: dict[str, int], merges: list[tuple[str, str]], whole_words: bool
+) -> Tokenizer:
+    """``whole_words``: as in Llama 3, a piece that is a token need not be reachable by merges."""
     for i in range(len(vocabulary), size.learned_tokens):
         vocabulary[f"<|unused_token_{i}|>"] = i
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(pair) for pair in learned["merges"]]))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=whole_words))
     _set_byte_level(tokenizer)
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in _special_tokens(size)])
     units = (AddedToken(f"<Audio_{i}>", special=False, normalized=False) for i in range(size.units))
@@ -83,15 +100,16 @@ def tokenizer_config(size: RandomSize) -> dict[str, Any]:
     }
 
 
-def token_roles(tokenizer: Tokenizer, size: RandomSize) -> TokenRoles:
+def token_roles(tokenizer: Tokenizer, size: RandomSize, text: str | None = None) -> TokenRoles:
+    """``text``: whose words count as such; what `train_tokenizer` was trained on, unless given."""
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    whole = set(re.findall(r"[a-z]{2,}", _training_text()))
+    whole = set(re.findall(r"[a-z]{2,}", _training_text() if text is None else text))
     words, marks = [], []
-    for i in range(_LEARNED_TOKENS):
-        text = tokenizer.decode([i])
-        if (text[:1] == " " and text[1:] in whole) or re.fullmatch(r"[\u4e00-\u9fff]{2,}", text):
+    for i in range(min(_LEARNED_TOKENS, size.learned_tokens)):
+        token = tokenizer.decode([i])
+        if (token[:1] == " " and token[1:] in whole) or re.fullmatch(r"[\u4e00-\u9fff]{2,}", token):
             words.append(i)
-        elif text in _MARKS:
+        elif token in _MARKS:
             marks.append(i)
     return TokenRoles(
         words=tuple(words),
@@ -121,6 +139,11 @@ def _train(tokens: int) -> dict[str, Any]:
 
 def _training_text() -> str:
     return resources.files("stream_omni_build").joinpath("tokenizer_text.txt").read_text(encoding="utf-8")
+
+
+def _byte_level(text: str) -> str:
+    """A text as byte-level vocabularies write it: " circle" is "Ġcircle"."""
+    return "".join(token for token, _ in pre_tokenizers.ByteLevel(False, use_regex=False).pre_tokenize_str(text))
 
 
 def _set_byte_level(tokenizer: Tokenizer) -> None:

@@ -52,7 +52,7 @@ def write_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer(folder)
 
 
-def small_info(tokenizer: Tokenizer) -> ModelInfo:
+def small_info(tokenizer: Tokenizer, units: int = UNITS) -> ModelInfo:
     def id_of(token: str) -> int:
         found = tokenizer.id_of(token)
         assert found is not None
@@ -60,8 +60,8 @@ def small_info(tokenizer: Tokenizer) -> ModelInfo:
 
     vocabulary = Vocabulary(
         size=tokenizer.size,
-        text_size=tokenizer.size - UNITS,
-        units=UNITS,
+        text_size=tokenizer.size - units,
+        units=units,
         bos=id_of(SPECIAL[0]),
         eot=id_of("<|eot_id|>"),
         blank=id_of("<|reserved_special_token_0|>"),

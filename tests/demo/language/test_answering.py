@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from stream_omni_demo.language.answering import Answering, Asked, Questions, answer_places
+from stream_omni_demo.language.answering import Answering, Asked, Questions, Rest, answer_places
 from stream_omni_demo.language.hearing import hear
 from stream_omni_demo.language.reading import Context, padded
 from stream_omni_demo.language.served import Trained
@@ -59,13 +59,10 @@ def batch(
     def asked(rows: list[Array], shares: list[Array]) -> Asked:
         return Asked(*padded(rows), torch.from_numpy(np.concatenate(shares)) if shares else None)
 
+    shares = [heard["beginnings"][parent] for parent in sorted(heard["beginnings"])]
     return Questions(
-        beginnings=asked(
-            [beginnings[p] for p in ordered], [heard["beginnings"][p] for p in sorted(heard["beginnings"])]
-        ),
-        rest=asked(rests, heard["rest"]),
-        parents=torch.tensor(parents),
-        answer_at=torch.tensor(answer_at),
+        beginnings=asked([beginnings[p] for p in ordered], shares),
+        rests=(Rest(asked(rests, heard["rest"]), torch.tensor(parents), torch.tensor(answer_at)),),
         pixels=pixels,
         picture_at=None if pixels is None else torch.tensor([len(beginnings[p]) - patches for p in ordered]),
     )
@@ -110,7 +107,7 @@ def test_shared_beginnings_change_nothing(info, tokenizer, tensors: Tensors, for
         prompts.append(build_prompt(tokenizer, info, Question(**words, pictures=int(with_picture), history=history)))
     pixels = first_pictures(info, 2) if with_picture else None
     questions = batch(info, tokenizer, tensors, prompts, parents, pixels)
-    rows, at, targets = answer_places(questions)
+    rows, at, targets = answer_places(questions.rests[0])
     answers = [[*tokenizer.encode(answer), info.vocabulary.eot] for answer in ANSWERS]
     assert targets.tolist() == [token for answer in answers for token in answer]
 
@@ -120,7 +117,7 @@ def test_shared_beginnings_change_nothing(info, tokenizer, tensors: Tensors, for
             self.answering = Answering(info)
 
         def forward(self) -> torch.Tensor:
-            return self.answering.logits(questions, rows, at)
+            return self.answering.logits(questions.rests[0], self.answering.begin(questions), rows, at)
 
     ours = tensors.run(Logits()).detach().numpy()
     runtime = Trained(info, tensors, as_written=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,15 +28,22 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Questions:
-    """P beginnings, each with its picture (``pixels`` [P, 3, side, side]; None: none has one) at ``picture_at`` [P];
-    and what is asked after them: the ``rest`` of R prompts with their answers and the end id, each after ``parents``
-    [R]. The answer is all of a row from ``answer_at`` [R] on."""
+class Rest:
+    """What follows the beginnings ``parents`` [R]: the rest of each prompt, its answer and the end id. The answer is
+    all of a row from ``answer_at`` [R] on."""
 
-    beginnings: Asked
-    rest: Asked
+    asked: Asked
     parents: Tensor
     answer_at: Tensor
+
+
+@dataclass(frozen=True)
+class Questions:
+    """P beginnings of prompts, each with its picture (``pixels`` [P, 3, side, side]; None: none has one) at
+    ``picture_at`` [P]; and what is asked after them, rests of a like length together."""
+
+    beginnings: Asked
+    rests: tuple[Rest, ...]
     pixels: Tensor | None = None
     picture_at: Tensor | None = None
 
@@ -50,28 +58,31 @@ class Answering(nn.Module):
         assert isinstance(vision, VisionEncoder)
         self.llm, self.vision, self.info = llm, vision, info
 
-    def forward(self, batches: list[Questions]) -> Tensor:
+    def forward(self, batches: Sequence[Questions]) -> Tensor:
         """The mean loss of an answer's token."""
         losses, tokens = [], 0
         for batch in batches:
-            rows, at, targets = answer_places(batch)
-            losses.append(F.cross_entropy(self.logits(batch, rows, at), targets, reduction="sum"))
-            tokens += len(targets)
+            context = self.begin(batch)
+            for rest in batch.rests:
+                rows, at, targets = answer_places(rest)
+                losses.append(F.cross_entropy(self.logits(rest, context, rows, at), targets, reduction="sum"))
+                tokens += len(targets)
         return torch.stack(losses).sum() / tokens
 
-    def logits(self, batch: Questions, rows: Tensor, at: Tensor) -> Tensor:
-        """Of the token after each place (``rows``, ``at``) [N] of ``batch.rest``: [N, text_size]."""
-        stack, sizes = self.llm.stack, self.info.llama
-        beginnings = self._embed(batch.beginnings)
+    def begin(self, batch: Questions) -> Context:
+        sizes, beginnings = self.info.llama, self._embed(batch.beginnings)
         if batch.pixels is not None:
             assert batch.picture_at is not None
             _, projected = self.vision(batch.pixels)  # [P, patches, hidden]
             places = batch.picture_at[:, None] + torch.arange(projected.shape[1])
             beginnings = torch.index_put(beginnings, (torch.arange(len(places))[:, None], places), projected)
-        context = Context.empty(sizes, sizes.llm_layers, len(beginnings))
-        _, context = read(stack, beginnings, batch.beginnings.lengths, context)
-        y, _ = read(stack, self._embed(batch.rest), batch.rest.lengths, context.of(batch.parents))
-        return self.llm.head(stack.norm(y[rows, at]))  # type: ignore[no-any-return]
+        empty = Context.empty(sizes, sizes.llm_layers, len(beginnings))
+        return read(self.llm.stack, beginnings, batch.beginnings.lengths, empty)[1]
+
+    def logits(self, rest: Rest, context: Context, rows: Tensor, at: Tensor) -> Tensor:
+        """Of the token after each place (``rows``, ``at``) [N]: [N, text_size]."""
+        y, _ = read(self.llm.stack, self._embed(rest.asked), rest.asked.lengths, context.of(rest.parents))
+        return self.llm.head(self.llm.stack.norm(y[rows, at]))  # type: ignore[no-any-return]
 
     def _embed(self, asked: Asked) -> Tensor:
         """[R, T, hidden]; a picture's places hold anything."""
@@ -82,10 +93,9 @@ class Answering(nn.Module):
         return torch.index_put(x, places, torch.matmul(asked.heard, self.llm.table))
 
 
-def answer_places(batch: Questions) -> tuple[Tensor, Tensor, Tensor]:
-    """The places of ``batch.rest`` after which comes a token of the answer, and those tokens: rows, positions and ids,
-    each [N]."""
-    index = torch.arange(batch.rest.ids.shape[1])
-    answer = (index >= batch.answer_at[:, None]) & (index < batch.rest.lengths[:, None])
+def answer_places(rest: Rest) -> tuple[Tensor, Tensor, Tensor]:
+    """The places after which comes a token of an answer, and those tokens: rows, positions and ids, each [N]."""
+    index = torch.arange(rest.asked.ids.shape[1])
+    answer = (index >= rest.answer_at[:, None]) & (index < rest.asked.lengths[:, None])
     rows, at = answer.nonzero(as_tuple=True)
-    return rows, at - 1, batch.rest.ids[rows, at]
+    return rows, at - 1, rest.asked.ids[rows, at]

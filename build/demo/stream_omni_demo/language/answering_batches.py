@@ -1,0 +1,220 @@
+"""Batches for the language model: turns of the closed world, typed, spoken, and as if spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from stream_omni.model_info import ModelInfo
+from stream_omni.networks.speech import SpeechBottomStep
+from stream_omni.prompt import Message, Prompt, Question, build_prompt
+from stream_omni.runtime.session import Array
+from stream_omni.text_engine import FROM_EMBEDS
+from stream_omni.tokenizer import Tokenizer
+from stream_omni_demo.language.answering import Asked, Questions, Rest
+from stream_omni_demo.language.hearing import hear
+from stream_omni_demo.language.imagined import Imagination
+from stream_omni_demo.language.reading import Context, padded
+from stream_omni_demo.language.seeing import drawn
+from stream_omni_demo.language.utterances import Utterance, roughened
+from stream_omni_demo.world.exchange import Exchange
+from stream_omni_demo.world.sampling import exchanges_about, sample_exchange, turn_of
+from stream_omni_demo.world.scene import Scene, sample_scene
+from stream_omni_demo.world.talk import sample_conversation
+from stream_omni_demo.world.typed import as_typed
+
+_WITH_HISTORY = 0.12  # of the pictures, and of the turns without one
+_TALK_ABOUT_NOTHING = 0.06  # of what is said beside a picture
+_ROUGH = 0.02  # of spoken units
+_TOGETHER = 16  # rows
+
+
+@dataclass(frozen=True)
+class AnsweringSizes:
+    """Of a batch: about each of ``pictures`` ask ``typed`` and ``imagined`` questions, and so many turns are without a
+    picture; ``spoken`` utterances are asked where they make sense. ``kept``: the share of the blanks that imagined
+    speech has."""
+
+    pictures: int
+    typed: int
+    imagined: int
+    typed_alone: int
+    imagined_alone: int
+    spoken: int = 0
+    kept: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Row:
+    """``ids`` are the rest of a prompt and the answer, which begins at ``answer_at``."""
+
+    ids: Array
+    answer_at: int
+    parent: int
+    heard: Prompt | None = None  # of a spoken one
+
+
+class AnsweringBatches:
+    """``of(step, sizes)`` is the same whenever it is asked. ``bottom`` is the trained network, which is not trained
+    here; ``spoken`` are the questions of the corpus."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        tokenizer: Tokenizer,
+        bottom: SpeechBottomStep,
+        spoken: Sequence[Utterance],
+        imagination: Imagination,
+        seed: int,
+    ) -> None:
+        self._info, self._tokenizer, self._bottom = info, tokenizer, bottom
+        self._spoken, self._imagination, self._seed = spoken, imagination, seed
+
+    def of(self, step: int, sizes: AnsweringSizes) -> list[Questions]:
+        """One with pictures, one without."""
+        generator = np.random.default_rng((self._seed, step, 3))
+        spoken = [self._spoken[int(i)] for i in generator.integers(len(self._spoken), size=sizes.spoken)]
+        turns = [(utterance, *turn_of(utterance.text, generator)) for utterance in spoken]
+        seen = [turn for turn in turns if turn[1] is not None][: sizes.pictures]
+        alone = [turn for turn in turns if turn[1] is None]
+        found = []
+        if sizes.pictures:
+            scenes = [scene for _, scene, _ in seen if scene is not None]
+            scenes += [sample_scene(generator) for _ in range(sizes.pictures - len(scenes))]
+            found.append(self._about(scenes, [(u, e) for u, _, e in seen], sizes, generator))
+        if sizes.typed_alone or sizes.imagined_alone or alone:
+            found.append(self._alone([(u, e) for u, _, e in alone], sizes, generator))
+        return found
+
+    def _about(
+        self,
+        scenes: Sequence[Scene],
+        spoken: Sequence[tuple[Utterance, Exchange]],
+        sizes: AnsweringSizes,
+        generator: np.random.Generator,
+    ) -> Questions:
+        """``spoken`` are about the first scenes."""
+        beginnings, typed, imagined, heard = [], [], [], []
+        patches = self._info.vision.patches
+        for number, scene in enumerate(scenes):
+            history: tuple[Message, ...] = ()
+            if generator.random() < _WITH_HISTORY:
+                history = _history(exchanges_about(scene, generator, 1))
+            asked = Question(text="", pictures=1, history=history)
+            before = build_prompt(self._tokenizer, self._info, replace(asked, text=" "))
+            at = before.image_at[0]
+            beginnings.append(np.concatenate([before.ids[:at], np.zeros(patches, np.int64)]))
+            exchanges = exchanges_about(scene, generator, sizes.typed + sizes.imagined)
+            exchanges = [
+                sample_conversation(generator, "train") if generator.random() < _TALK_ABOUT_NOTHING else exchange
+                for exchange in exchanges
+            ]
+            typed += [self._typed(asked, e, number, generator) for e in exchanges[: sizes.typed]]
+            imagined += [self._imagined(asked, e, number, sizes.kept, generator) for e in exchanges[sizes.typed :]]
+            if number < len(spoken):
+                heard.append(self._spoken_row(asked, *spoken[number], number, generator))
+        return Questions(
+            beginnings=Asked(*padded(beginnings)),
+            rests=self._rests(typed, imagined, heard),
+            pixels=torch.stack([drawn(scene, self._info, generator) for scene in scenes]),
+            picture_at=torch.tensor([len(ids) - patches for ids in beginnings]),
+        )
+
+    def _alone(
+        self, spoken: Sequence[tuple[Utterance, Exchange]], sizes: AnsweringSizes, generator: np.random.Generator
+    ) -> Questions:
+        """Without a picture: what all share is the system prompt."""
+        asked = Question(text="")
+        before = build_prompt(self._tokenizer, self._info, replace(asked, text=" "))
+
+        def turn() -> tuple[Question, Exchange]:
+            history = _history([_without_picture(generator)]) if generator.random() < _WITH_HISTORY else ()
+            return replace(asked, history=history), _without_picture(generator)
+
+        typed = [self._typed(*turn(), 0, generator) for _ in range(sizes.typed_alone)]
+        imagined = [self._imagined(*turn(), 0, sizes.kept, generator) for _ in range(sizes.imagined_alone)]
+        heard = [self._spoken_row(asked, *said, 0, generator) for said in spoken]
+        return Questions(Asked(*padded([before.ids[: before.shared_tokens]])), self._rests(typed, imagined, heard))
+
+    def _typed(self, asked: Question, exchange: Exchange, parent: int, generator: np.random.Generator) -> _Row:
+        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=as_typed(exchange.question, generator)))
+        return self._row(prompt, exchange.answer, parent)
+
+    def _imagined(
+        self, asked: Question, exchange: Exchange, parent: int, kept: float, generator: np.random.Generator
+    ) -> _Row:
+        labels = self._imagination.labels(self._tokenizer.encode(exchange.question), generator, kept)
+        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=None, units=(0,) * len(labels)))
+        assert prompt.audio_span is not None
+        ids = prompt.ids.copy()
+        ids[ids >= self._info.vocabulary.unit_offset] = labels
+        return self._row(replace(prompt, ids=ids), exchange.answer, parent)
+
+    def _spoken_row(
+        self,
+        asked: Question,
+        utterance: Utterance,
+        exchange: Exchange,
+        parent: int,
+        generator: np.random.Generator,
+    ) -> _Row:
+        units = roughened(utterance.units(generator), self._info.vocabulary.units, generator, _ROUGH)
+        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=None, units=tuple(units.tolist())))
+        row = self._row(prompt, exchange.answer, parent)
+        ids = row.ids.copy()
+        ids[: row.answer_at] = FROM_EMBEDS
+        return replace(row, ids=ids, heard=prompt)
+
+    def _row(self, prompt: Prompt, answer: str, parent: int) -> _Row:
+        rest = prompt.ids[_cut(prompt) + len(prompt.image_at) :]
+        ids = np.array([*rest, *self._tokenizer.encode(answer), self._info.vocabulary.eot], np.int64)
+        return _Row(ids, len(rest), parent)
+
+    def _rests(self, *kinds: Sequence[_Row]) -> tuple[Rest, ...]:
+        """Short rows together, and long ones, so that little of a batch is padding."""
+        found = []
+        for rows in kinds:
+            ordered = sorted(rows, key=lambda row: len(row.ids))
+            found += [self._rest(ordered[at : at + _TOGETHER]) for at in range(0, len(ordered), _TOGETHER)]
+        return tuple(found)
+
+    def _rest(self, rows: Sequence[_Row]) -> Rest:
+        """Rows of one kind."""
+        prompts = [row.heard for row in rows if row.heard is not None]
+        return Rest(
+            asked=Asked(*padded([row.ids for row in rows]), self._heard(prompts) if prompts else None),
+            parents=torch.tensor([row.parent for row in rows]),
+            answer_at=torch.tensor([row.answer_at for row in rows]),
+        )
+
+    def _heard(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """The distributions of the labels at the rests of all prompts, in a row: [N, text_size]."""
+        llama = self._info.llama
+        ids, lengths = padded([prompt.spoken_ids for prompt in prompts])
+        with torch.no_grad():
+            empty = Context.empty(llama, llama.bottom_layers, len(prompts))
+            _, logits, _ = hear(self._bottom, ids, lengths, empty)
+            rests = [row[_cut(prompt) : length] for prompt, row, length in zip(prompts, logits, lengths, strict=True)]
+            return torch.softmax(torch.cat(rests), -1)
+
+
+def _cut(prompt: Prompt) -> int:
+    """Where the rest begins, among the ids without the picture."""
+    return prompt.image_at[0] if prompt.image_at else prompt.shared_tokens
+
+
+def _history(exchanges: Sequence[Exchange]) -> tuple[Message, ...]:
+    messages: list[Message] = []
+    for exchange in exchanges:
+        messages += [Message("user", exchange.question), Message("assistant", exchange.answer)]
+    return tuple(messages)
+
+
+def _without_picture(generator: np.random.Generator) -> Exchange:
+    while True:
+        scene, exchange = sample_exchange(generator)
+        if scene is None:
+            return exchange

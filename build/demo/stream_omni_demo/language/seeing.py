@@ -1,0 +1,95 @@
+"""Training of the vision tower and the projector by themselves: what is to be seen at each patch of a picture.
+
+The language model learns from answers alone where to look, which takes long while there is nothing to be seen. So the
+tower learns first what stands where, through a head that is thrown away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stream_omni.image_tiles import tile_image
+from stream_omni.model_info import ModelInfo, VisionSizes
+from stream_omni.networks import make_network
+from stream_omni.networks.vision import VisionEncoder
+from stream_omni_demo.world.drawing import draw
+from stream_omni_demo.world.scene import Scene
+from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZES
+
+_LEAST_SHARE = 0.3  # of a patch that must be a thing's, to be seen as that thing
+_REDUCED = 0.7  # of the pictures: those that are drawn in the tower's own size
+# What each patch tells: the thing's noun, colour and size (0: no thing), whether its centre is here, the background
+_CLASSES = [len(NOUNS) + 1, len(COLOURS) + 1, len(SIZES) + 1, 2, len(BACKGROUND_COLOURS)]
+
+
+class Seeing(nn.Module):
+    """The served network, the head, and its losses."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        super().__init__()
+        vision = make_network("vision_encoder", info)
+        assert isinstance(vision, VisionEncoder)
+        self.vision = vision
+        self.head = nn.Linear(info.llama.hidden, sum(_CLASSES))
+
+    def forward(self, pixels: Tensor, seen: Tensor) -> dict[str, Tensor]:
+        """``seen`` [P, patches, classes], as :func:`what_is_seen` has it."""
+        names = ("noun", "colour", "size", "centre", "background")
+        parts = torch.split(self.head(self.vision(pixels)[1]), _CLASSES, -1)
+        return {
+            name: F.cross_entropy(part.flatten(0, 1), seen[..., i].flatten())
+            for i, (name, part) in enumerate(zip(names, parts, strict=True))
+        }
+
+
+def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
+    """[patches, 5] numbers of classes. The picture fills a square of the tower's size, as layout "pad" has it."""
+    side_px = max(scene.width_px, scene.height_px)
+    scale = vision.image_size_px / side_px / vision.patch_size_px  # patches a pixel
+    left_px, top_px = (side_px - scene.width_px) // 2, (side_px - scene.height_px) // 2
+    seen = np.zeros((vision.side_patches, vision.side_patches, len(_CLASSES)), np.int64)
+    most = np.full(seen.shape[:2], _LEAST_SHARE)
+    for thing in scene.things:
+        x, y = (thing.centre_x_px + left_px) * scale, (thing.centre_y_px + top_px) * scale
+        reach = thing.side_px * scale / 2
+        share = np.outer(_covered(y - reach, y + reach, len(seen)), _covered(x - reach, x + reach, len(seen)))
+        here = share > most
+        most = np.maximum(most, share)
+        seen[here, :3] = NOUNS.index(thing.noun) + 1, COLOURS.index(thing.colour) + 1, SIZES.index(thing.size) + 1
+        seen[min(int(y), len(seen) - 1), min(int(x), len(seen) - 1), 3] = 1
+    seen[..., 4] = BACKGROUND_COLOURS.index(scene.background)
+    return seen.reshape(vision.patches, len(_CLASSES))
+
+
+def _covered(begin: float, end: float, patches: int) -> NDArray[np.float64]:
+    """The share of each of a row's patches between ``begin`` and ``end``, both counted in patches."""
+    edges = np.arange(patches + 1).clip(begin, end)
+    return np.diff(edges)
+
+
+def drawn(scene: Scene, info: ModelInfo, generator: np.random.Generator) -> Tensor:
+    """[3, side, side]: the scene as a picture, as the vision tower is given it."""
+    small = reduced(scene, info.vision) if generator.random() < _REDUCED else scene
+    return torch.from_numpy(tile_image(draw(small, generator), info.image, info.vision).pixels[0])
+
+
+def reduced(scene: Scene, vision: VisionSizes) -> Scene:
+    """The same in the size that the tower takes: to reduce a picture takes longer than to draw it."""
+    scale = vision.image_size_px / max(scene.width_px, scene.height_px)
+    things = tuple(
+        replace(
+            thing,
+            centre_x_px=thing.centre_x_px * scale,
+            centre_y_px=thing.centre_y_px * scale,
+            side_px=thing.side_px * scale,
+        )
+        for thing in scene.things
+    )
+    width_px, height_px = round(scene.width_px * scale), round(scene.height_px * scale)
+    return replace(scene, things=things, width_px=width_px, height_px=height_px)

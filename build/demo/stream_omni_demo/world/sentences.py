@@ -1,0 +1,45 @@
+"""What is to be spoken for training: sentences that give every word as many occasions as there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from stream_omni_demo.world.sampling import sample_exchange
+from stream_omni_demo.world.split import Split
+from stream_omni_demo.world.vocabulary import pieces
+
+_CANDIDATES = 5  # for each sentence; the one with the rarest words is taken
+_TRIES = 40  # for each sentence, as some kinds have few different ones
+
+
+def question_sentences(generator: np.random.Generator, count: int, split: Split = "train") -> list[str]:
+    """Different texts that a person says, of the split's paraphrases."""
+    return _even(lambda: sample_exchange(generator, split)[1].question, count)
+
+
+def answer_sentences(generator: np.random.Generator, count: int) -> list[str]:
+    """Different texts that are answered."""
+    return _even(lambda: sample_exchange(generator)[1].answer, count)
+
+
+def _even(sample: Callable[[], str], count: int) -> list[str]:
+    """Raises ValueError where there are not as many."""
+    chosen: dict[str, None] = {}
+    heard: Counter[str] = Counter()
+    for _ in range(_TRIES * count):
+        if len(chosen) == count:
+            return list(chosen)
+        new = [text for text in (sample() for _ in range(_CANDIDATES)) if text not in chosen]
+        if new:
+            rarest = max(new, key=lambda text: _rarity(text, heard))
+            chosen[rarest] = None
+            heard.update(pieces(rarest))
+    raise ValueError(f"only {len(chosen)} different sentences were found, not {count}")
+
+
+def _rarity(text: str, heard: Counter[str]) -> float:
+    words = pieces(text)
+    return sum(1 / (1 + heard[word]) for word in words) / len(words)
