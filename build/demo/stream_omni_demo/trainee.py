@@ -42,10 +42,12 @@ class Tensors:
     def load(cls, path: Path) -> Tensors:
         return cls(load_file(path))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *modules: nn.Module) -> None:
+        """All tensors, or those that the networks within ``modules`` are made of."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        save_file({name: p.detach().contiguous() for name, p in self.parameters.items()}, partial)
+        names = self.names_of(*modules) if modules else list(self.parameters)
+        save_file({name: self.parameters[name].detach().contiguous() for name in names}, partial)
         partial.replace(path)
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -56,14 +58,13 @@ class Tensors:
 
     def used_by(self, *modules: nn.Module) -> list[nn.Parameter]:
         """The parameters that the networks within ``modules`` are made of, each once."""
-        names = {
-            name
-            for module in modules
-            for network in _networks(module).values()
-            for weight in network.weights().values()
-            for name in weight.sources
-        }
-        return [self.parameters[name] for name in sorted(names)]
+        return [self.parameters[name] for name in self.names_of(*modules)]
+
+    @staticmethod
+    def names_of(*modules: nn.Module) -> list[str]:
+        """Of the tensors that the networks within ``modules`` are made of, each once."""
+        origins = (network.weights().values() for module in modules for network in _networks(module).values())
+        return sorted({name for weights in origins for weight in weights for name in weight.sources})
 
     def run(self, module: nn.Module, *inputs: Any) -> Any:
         """``module(*inputs)``, with the parameters of every network within it made of these tensors."""
