@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from stream_omni_build.checkpoint_settings import write_json, write_language_settings
 from stream_omni_build.cosyvoice_tensors import flow_tensors, vocoder_tensors, voice_tensors
 from stream_omni_build.language_tensors import language_tensors
-from stream_omni_build.random_configs import cosyvoice_yaml, generation_config, model_config, vision_config
+from stream_omni_build.random_configs import cosyvoice_yaml, model_config
 from stream_omni_build.random_sizes import SIZES, RandomSize
 from stream_omni_build.random_speech_tokenizer import SECTION as SPEECH_TOKENIZER
 from stream_omni_build.random_speech_tokenizer import speech_tokenizer_tensors, write_speech_tokenizer
@@ -100,13 +101,7 @@ def write_random_checkpoint(size: RandomSize, out: Path, seed: int) -> tuple[Pat
 def _write_language(
     folder: Path, size: RandomSize, roles: TokenRoles, tokenizer: Tokenizer, tensors: list[RandomTensor], seed: int
 ) -> None:
-    _write_json(folder / "config.json", model_config(size, roles))
-    _write_json(folder / "generation_config.json", generation_config(roles))
-    _write_json(folder / "tokenizer_config.json", tokenizer_config(size))
-    (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
-    if "/" not in size.vision_folder:  # else the name of a published tower, whose sizes are known
-        (folder / size.vision_folder).mkdir()
-        _write_json(folder / size.vision_folder / "config.json", vision_config(size))
+    write_language_settings(folder, size, roles, tokenizer)
     total = sum(t.size for t in tensors) * np.dtype(size.dtype).itemsize
     write_model(folder, tensors, size.dtype, size.shard_bytes, seed, _Progress(total))
 
@@ -160,7 +155,7 @@ def _complete(folder: Path, recipe: dict[str, Any], write: Callable[[Path], None
     partial.mkdir(parents=True)
     try:
         write(partial)
-        _write_json(partial / RECIPE, recipe)
+        write_json(partial / RECIPE, recipe)
         if folder.exists():
             folder.rmdir()  # empty, as _is_there found
         partial.rename(folder)
@@ -188,10 +183,6 @@ class _Progress:
         if time.monotonic() - self.said_at >= _REPORT_EVERY_S:
             self.said_at = time.monotonic()
             print(f"{file}: {self.written_bytes / 1e9:.1f} of {self.total_bytes / 1e9:.1f} GB", file=sys.stderr)
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _seed(text: str) -> int:

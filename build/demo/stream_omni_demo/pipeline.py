@@ -15,6 +15,7 @@ from stream_omni_demo.plan import Plan
 Measured = Mapping[str, float]
 
 RECORD = "training.json"
+WORK = Path.home() / ".cache" / "stream-omni-demo"  # a workshop's folder, unless another is named
 
 
 class GateError(RuntimeError):
