@@ -1,0 +1,82 @@
+"""Who speaks: every voice of the corpus, what for, and in which manners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from stream_omni_demo.voices.espeak import Espeak
+from stream_omni_demo.voices.festival import OUTPUT_VOICE, Festival
+from stream_omni_demo.voices.flite import Flite
+from stream_omni_demo.voices.kokoro import Kokoro
+from stream_omni_demo.voices.letters import Letters
+from stream_omni_demo.voices.pico import Pico
+from stream_omni_demo.voices.synthesizer import Synthesizer
+
+SynthesizerName = Literal["festival", "flite", "pico", "espeak", "kokoro", "letters"]
+
+SYNTHESIZERS: Mapping[SynthesizerName, Synthesizer] = MappingProxyType(
+    {
+        "festival": Festival(),
+        "flite": Flite(),
+        "pico": Pico(),
+        "espeak": Espeak(),
+        "kokoro": Kokoro(),
+        "letters": Letters(),
+    }
+)
+SECONDS_A_TAKE: Mapping[SynthesizerName, float] = MappingProxyType(  # of one core, roughly: for the time left
+    {"festival": 0.25, "flite": 0.1, "pico": 0.04, "espeak": 0.05, "kokoro": 2.5, "letters": 0.01}
+)
+
+_SPEEDS = (0.85, 0.95, 1.0, 1.05, 1.15, 1.25)
+_PITCHES = (0.85, 0.93, 1.0, 1.08, 1.16)
+_OWN = (1.0,)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """``share`` of the questions, relative to the other voices. A voice that is kept out speaks held-out questions
+    only, and nothing is ever trained on it."""
+
+    name: str
+    synthesizer: SynthesizerName
+    inner: str  # the synthesizer's own name for it
+    share: float
+    speeds: tuple[float, ...] = _SPEEDS
+    pitches: tuple[float, ...] = _OWN
+    rate_hz: int = 16_000  # what the speech tokenizer hears
+    kept_out: bool = False
+
+
+def _espeak(inner: str, pitches: tuple[float, ...] = _PITCHES) -> Voice:
+    return Voice(f"espeak {inner}", "espeak", inner, share=1.0, pitches=pitches)
+
+
+def _kokoro(inner: str, kept_out: bool = False) -> Voice:
+    return Voice(f"kokoro {inner}", "kokoro", inner, share=0.4, speeds=(0.9, 1.0, 1.1), kept_out=kept_out)
+
+
+# The voice that answers, at its own speed and pitch; it asks too. 22.05 kHz is what the vocoder makes.
+OUTPUT = Voice("slt", "festival", OUTPUT_VOICE, share=4.0, speeds=_OWN, rate_hz=22_050)
+
+CAST = (
+    Voice("flite slt", "flite", "slt", share=4.0, pitches=_PITCHES),
+    Voice("flite rms", "flite", "rms", share=4.0),
+    Voice("flite awb", "flite", "awb", share=4.0, pitches=_PITCHES),
+    Voice("flite kal16", "flite", "kal16", share=2.0, pitches=_PITCHES),
+    Voice("pico en-US", "pico", "en-US", share=5.0, pitches=_PITCHES),
+    Voice("pico en-GB", "pico", "en-GB", share=5.0, pitches=_PITCHES),
+    *(_espeak(inner) for inner in ("en-us", "en-gb")),
+    *(_kokoro(inner) for inner in ("af_alloy",)),
+    _kokoro("bm_george", kept_out=True),
+)
+
+# For a training that only shows that everything runs
+SMOKE_OUTPUT = Voice("letters", "letters", "letters", share=1.0, speeds=_OWN, rate_hz=22_050)
+SMOKE_CAST = (
+    Voice("letters low", "letters", "letters", share=1.0, pitches=(0.8,)),
+    Voice("letters high", "letters", "letters", share=1.0, pitches=(1.3,), kept_out=True),
+)
