@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import Counter
 
 import numpy as np
@@ -10,11 +12,18 @@ from stream_omni_demo.sizes import DEMO, SYSTEM_PROMPT
 from stream_omni_demo.world.paraphrase import paraphrases
 from stream_omni_demo.world.question import QUESTION_PATTERNS, question_paraphrases
 from stream_omni_demo.world.sampling import sample_exchange
-from stream_omni_demo.world.sentences import answer_sentences, question_sentences
+from stream_omni_demo.world.sentences import answer_sentences, question_sentences, word_sentences
 from stream_omni_demo.world.shipped import SCENE, shipped_exchange, shipped_picture
 from stream_omni_demo.world.talk import conversation_paraphrases
 from stream_omni_demo.world.typed import as_typed
-from stream_omni_demo.world.vocabulary import all_words, answer_words, demo_token_roles, demo_tokenizer, pieces
+from stream_omni_demo.world.vocabulary import (
+    all_words,
+    answer_words,
+    demo_token_roles,
+    demo_tokenizer,
+    pieces,
+    question_words,
+)
 from tokenizers import Tokenizer
 
 
@@ -73,6 +82,16 @@ def test_sentences_give_every_word_its_occasions() -> None:
     assert len(set(answers)) == 150 == len(set(questions))
     heard = Counter(piece for answer in answers for piece in pieces(answer))
     assert len(set(answer_words()) - set(heard)) <= 12
+
+
+def test_sentences_of_words_are_of_all_words_and_repeat_none() -> None:
+    sentences = word_sentences(np.random.default_rng(1), 200, question_words())
+    heard = Counter(piece for sentence in sentences for piece in pieces(sentence))
+    inner = [heard[word] for word in question_words() if word.startswith(" ")]
+    assert min(inner) >= 1 and max(inner) - min(inner) <= 1 and min(heard.values()) >= 1
+    for sentence in sentences:
+        assert all(a != b for a, b in itertools.pairwise(pieces(sentence))), sentence
+        assert re.fullmatch(r"[A-Z][a-z]*,?( [A-Za-z]+,?){2,7}\.", sentence), sentence
 
 
 def test_typed_questions_are_of_the_vocabulary() -> None:

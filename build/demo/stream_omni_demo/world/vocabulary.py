@@ -40,15 +40,20 @@ def answer_words() -> tuple[str, ...]:
 
 
 @cache
-def all_words() -> tuple[str, ...]:
-    """The pieces of all questions and answers, and what a question begins with also without a capital; sorted."""
+def question_words() -> tuple[str, ...]:
+    """The pieces of all questions as they are spoken; sorted."""
     fillers = [filler for phrases in _fillers().values() for filler in phrases]
     repeated = [re.sub(r"{\w+}", "", words) for words in REPEATED_WORDS]
-    opened = [text for paraphrase in _all_paraphrases() for text in _opened(paraphrase)]
-    opened += [exchange.question for exchange in conversations()]
-    small = [text[0].lower() + text[1:] for text in opened if not text.startswith("I ")]
-    texts = [*opened, *small, *(f" {words}" for words in (*fillers, *repeated, *TYPED)), SYSTEM_PROMPT]
-    return _sorted_pieces([*texts, *answer_words()])
+    return _sorted_pieces([*_openings(), *(f" {words}" for words in (*fillers, *repeated))])
+
+
+@cache
+def all_words() -> tuple[str, ...]:
+    """The pieces of all questions and answers, with those that are only typed: what a question begins with also
+    without a capital, and American spelling; sorted."""
+    small = [text[0].lower() + text[1:] for text in _openings() if not text.startswith("I ")]
+    typed = [*small, *(f" {word}" for word in TYPED), SYSTEM_PROMPT]
+    return tuple(sorted({*question_words(), *answer_words(), *_sorted_pieces(typed)}))
 
 
 def pieces(text: str) -> list[str]:
@@ -67,6 +72,13 @@ def demo_tokenizer() -> Tokenizer:
 
 def demo_token_roles(tokenizer: Tokenizer) -> TokenRoles:
     return token_roles(tokenizer, DEMO, vocabulary_text())
+
+
+@cache
+def _openings() -> tuple[str, ...]:
+    """All questions, with the slots of those about pictures empty."""
+    opened = [text for paraphrase in _all_paraphrases() for text in _opened(paraphrase)]
+    return (*opened, *(exchange.question for exchange in conversations()))
 
 
 def _all_paraphrases() -> Iterator[Paraphrase]:
