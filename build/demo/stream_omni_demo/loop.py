@@ -69,7 +69,7 @@ def train(
             raise FloatingPointError(f"{name}: the gradient of step {step} is not finite ({dict(losses)})")
         optimizer.step()
         for key, value in losses.items():
-            seen[key] = 0.98 * seen.get(key, float(value)) + 0.02 * float(value)
+            seen[key] = 0.98 * seen.get(key, value.item()) + 0.02 * value.item()
         now_s = time.monotonic()
         if now_s - said_s > _SAY_EVERY_S or step == recipe.steps - 1:
             left_s = (now_s - began_s) / (step + 1 - begin) * (recipe.steps - step - 1)

@@ -22,6 +22,28 @@ class Plan:
     held_out_questions: int = 450  # in paraphrases that nothing was trained on, by voices that were
     held_out_voice_questions: int = 300
 
+    # The language stacks: steps, and what is in the batch of each. Small batches and many steps teach more in the same
+    # time than the other way round, down to where a matrix is too small to be multiplied at full speed.
+    seeing_steps: int = 700
+    seeing_pictures: int = 16
+    reading_steps: int = 2200
+    reading_pictures: int = 3
+    reading_questions: int = 8  # about each picture; and so many turns without one
+    ctc_steps: int = 1400
+    ctc_questions: int = 20
+    ctc_answered: int = 4  # of the questions, by
+    ctc_answers_each: int = 2
+    ctc_answers_alone: int = 6
+    llm_steps: int = 1000
+    llm_pictures: int = 4
+    llm_questions: int = 4
+    top_steps: int = 1400
+    top_answers_alone: int = 20
+    top_prompts: int = 3
+    top_answers_each: int = 4
+    judged_utterances: int = 300  # held-out ones, by the gates of the language stacks
+    judged_answers: int = 40  # that are generated as speech
+
 
 FULL = Plan("full")
 # Two minutes for all stages: shows that every part runs, teaches nothing
@@ -36,6 +58,25 @@ SMOKE = Plan(
     held_out_answers=4,
     held_out_questions=4,
     held_out_voice_questions=4,
+    seeing_steps=2,
+    seeing_pictures=2,
+    reading_steps=2,
+    reading_pictures=1,
+    reading_questions=2,
+    ctc_steps=2,
+    ctc_questions=3,
+    ctc_answered=1,
+    ctc_answers_each=1,
+    ctc_answers_alone=1,
+    llm_steps=2,
+    llm_pictures=1,
+    llm_questions=2,
+    top_steps=2,
+    top_answers_alone=2,
+    top_prompts=1,
+    top_answers_each=1,
+    judged_utterances=2,
+    judged_answers=2,
 )
 
 PLANS = {plan.name: plan for plan in (FULL, SMOKE)}

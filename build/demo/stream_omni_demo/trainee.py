@@ -42,6 +42,12 @@ class Tensors:
     def load(cls, path: Path) -> Tensors:
         return cls(load_file(path))
 
+    def with_those_of(self, other: Tensors) -> Tensors:
+        """These, and ``other``'s in place of the ones that it has too. The parameters are the same ones."""
+        joined = Tensors({})
+        joined.parameters = {**self.parameters, **other.parameters}
+        return joined
+
     def save(self, path: Path, *modules: nn.Module) -> None:
         """All tensors, or those that the networks within ``modules`` are made of."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,8 +89,8 @@ def _networks(module: nn.Module) -> dict[str, Network]:
 def _initial(name: str, shape: tuple[int, ...], before: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
     """Norms pass everything, biases and the ends of residual branches begin small, all else keeps the variance."""
     if name.endswith("weight_g"):
-        v = before[name.removesuffix("g") + "v"]
-        return v.flatten(1).norm(dim=1).reshape(shape)
+        norms: Tensor = before[name.removesuffix("g") + "v"].flatten(1).norm(dim=1)
+        return norms.reshape(shape)
     if name.endswith("alpha") or (len(shape) == 1 and "norm" in name and name.endswith("weight")):
         return torch.ones(shape)
     if len(shape) == 1:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from stream_omni_demo.language.answering import Answering
-from stream_omni_demo.language.answering_batches import AnsweringBatches, AnsweringSizes
+from stream_omni_demo.language.answering_batches import AnsweringBatches, AnsweringSizes, Listener
 from stream_omni_demo.language.imagined import Imagination
 from stream_omni_demo.language.served import Trained
 from stream_omni_demo.language.utterances import Utterance
@@ -28,7 +28,8 @@ def batches(world_info, world_tokenizer) -> AnsweringBatches:
         for text in ("What colour is the circle?", "How many stars are there?", "How are you?")
     ]
     bottom = Trained(world_info, Tensors.random(world_info, "model", 0)).network("speech_bottom_step")
-    return AnsweringBatches(world_info, world_tokenizer, bottom, spoken, Imagination(world_info.vocabulary.blank), 4)
+    listener = Listener(world_info, bottom, spoken)
+    return AnsweringBatches(world_info, world_tokenizer, Imagination(world_info.vocabulary.blank), 4, listener)
 
 
 def test_rows_are_prompts_with_their_answers(world_info, world_tokenizer, batches):

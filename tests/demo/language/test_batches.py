@@ -9,7 +9,7 @@ import pytest
 import torch
 from stream_omni_demo.language.hearing_batches import HearingBatches, HearingSizes
 from stream_omni_demo.language.served import Trained
-from stream_omni_demo.language.speaking_batches import SpeakingBatches, SpeakingSizes
+from stream_omni_demo.language.speaking_batches import Disturbances, SpeakingBatches, SpeakingSizes
 from stream_omni_demo.language.utterances import Utterance, alike, roughened
 from stream_omni_demo.language.windows import counted, counts_of
 from stream_omni_demo.trainee import Tensors
@@ -99,8 +99,8 @@ def test_disturbed_answers_keep_their_targets(info, tokenizer: Tokenizer, tensor
     sizes = SpeakingSizes(answers_alone=1, prompts=1, answers_each=1)
     bottom = Trained(info, tensors).network("speech_bottom_step")
     made = [
-        SpeakingBatches(info, tokenizer, bottom, questions, answers, sizes, 1, **how).at(0)[1]
-        for how in ({}, {"disturbances": None})
+        SpeakingBatches(info, tokenizer, bottom, questions, answers, sizes, 1, how).at(0)[1]
+        for how in (Disturbances(), None)
     ]
     assert torch.equal(made[0].targets, made[1].targets) and torch.equal(made[0].lengths, made[1].lengths)
 

@@ -57,26 +57,42 @@ class _Row:
     heard: Prompt | None = None  # of a spoken one
 
 
+class Listener:
+    """The trained bottom stack, which is not trained here, and ``spoken`` questions that it hears."""
+
+    def __init__(self, info: ModelInfo, bottom: SpeechBottomStep, spoken: Sequence[Utterance]) -> None:
+        self._info, self._bottom, self.spoken = info, bottom, spoken
+
+    def heard(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """The distributions of the labels at the rests of all prompts, in a row: [N, text_size]."""
+        llama = self._info.llama
+        ids, lengths = padded([prompt.spoken_ids for prompt in prompts])
+        with torch.no_grad():
+            empty = Context.empty(llama, llama.bottom_layers, len(prompts))
+            _, logits, _ = hear(self._bottom, ids, lengths, empty)
+            rests = [row[_cut(prompt) : length] for prompt, row, length in zip(prompts, logits, lengths, strict=True)]
+            return torch.softmax(torch.cat(rests), -1)
+
+
 class AnsweringBatches:
-    """``of(step, sizes)`` is the same whenever it is asked. ``bottom`` is the trained network, which is not trained
-    here; ``spoken`` are the questions of the corpus."""
+    """``of(step, sizes)`` is the same whenever it is asked. Without a ``listener`` nothing is spoken."""
 
     def __init__(
         self,
         info: ModelInfo,
         tokenizer: Tokenizer,
-        bottom: SpeechBottomStep,
-        spoken: Sequence[Utterance],
         imagination: Imagination,
         seed: int,
+        listener: Listener | None = None,
     ) -> None:
-        self._info, self._tokenizer, self._bottom = info, tokenizer, bottom
-        self._spoken, self._imagination, self._seed = spoken, imagination, seed
+        self._info, self._tokenizer = info, tokenizer
+        self._imagination, self._seed, self._listener = imagination, seed, listener
 
     def of(self, step: int, sizes: AnsweringSizes) -> list[Questions]:
         """One with pictures, one without."""
         generator = np.random.default_rng((self._seed, step, 3))
-        spoken = [self._spoken[int(i)] for i in generator.integers(len(self._spoken), size=sizes.spoken)]
+        known = self._listener.spoken if self._listener else ()
+        spoken = [known[int(i)] for i in generator.integers(len(known), size=sizes.spoken)] if known else []
         turns = [(utterance, *turn_of(utterance.text, generator)) for utterance in spoken]
         seen = [turn for turn in turns if turn[1] is not None][: sizes.pictures]
         alone = [turn for turn in turns if turn[1] is None]
@@ -184,21 +200,12 @@ class AnsweringBatches:
     def _rest(self, rows: Sequence[_Row]) -> Rest:
         """Rows of one kind."""
         prompts = [row.heard for row in rows if row.heard is not None]
+        heard = self._listener.heard(prompts) if self._listener and prompts else None
         return Rest(
-            asked=Asked(*padded([row.ids for row in rows]), self._heard(prompts) if prompts else None),
+            asked=Asked(*padded([row.ids for row in rows]), heard),
             parents=torch.tensor([row.parent for row in rows]),
             answer_at=torch.tensor([row.answer_at for row in rows]),
         )
-
-    def _heard(self, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """The distributions of the labels at the rests of all prompts, in a row: [N, text_size]."""
-        llama = self._info.llama
-        ids, lengths = padded([prompt.spoken_ids for prompt in prompts])
-        with torch.no_grad():
-            empty = Context.empty(llama, llama.bottom_layers, len(prompts))
-            _, logits, _ = hear(self._bottom, ids, lengths, empty)
-            rests = [row[_cut(prompt) : length] for prompt, row, length in zip(prompts, logits, lengths, strict=True)]
-            return torch.softmax(torch.cat(rests), -1)
 
 
 def _cut(prompt: Prompt) -> int:

@@ -12,7 +12,7 @@ from stream_omni.image_merge import merge_features
 from stream_omni.image_tiles import tile_image
 from stream_omni.llm_prompt import llm_prompt
 from stream_omni.model_info import ModelInfo
-from stream_omni.prompt import Prompt, Question, build_prompt, speech_prefill_ids
+from stream_omni.prompt import Question, build_prompt, speech_prefill_ids
 from stream_omni.runtime.session import Array, Runtime
 from stream_omni.speech_engine import SpeechEngine, SpeechRequest
 from stream_omni.speech_prompt import SpeechPrompt, read_prompt
@@ -46,9 +46,16 @@ class Conversation:
     def __init__(self, runtime: Runtime, info: ModelInfo, tokenizer: Tokenizer) -> None:
         self._runtime, self._info, self._tokenizer = runtime, info, tokenizer
 
+    def labels(self, question: Question) -> Array:
+        """What the bottom stack hears at each unit of a spoken question."""
+        prompt = build_prompt(self._tokenizer, self._info, question)
+        assert prompt.audio_span is not None
+        return self._read(prompt.spoken_ids).ctc_ids[slice(*prompt.audio_span)]
+
     def heard(self, questions: Sequence[Question]) -> list[str]:
         """The transcripts of spoken questions."""
-        return [self._tokenizer.decode(self._labels(build_prompt(self._tokenizer, self._info, q))) for q in questions]
+        blank = self._info.vocabulary.blank
+        return [self._tokenizer.decode(collapse(self.labels(question), blank)) for question in questions]
 
     def answers(self, turns: Sequence[Turn]) -> list[str]:
         """What the language model says, greedily."""
@@ -97,11 +104,6 @@ class Conversation:
         """What it hears in an answer's ``ids``."""
         prefill = speech_prefill_ids(self._tokenizer, self._info)
         labels = self._read(np.concatenate([prefill, ids])).ctc_ids[len(prefill) :]
-        return collapse(labels, self._info.vocabulary.blank)
-
-    def _labels(self, prompt: Prompt) -> list[int]:
-        assert prompt.audio_span is not None
-        labels = self._read(prompt.spoken_ids).ctc_ids[slice(*prompt.audio_span)]
         return collapse(labels, self._info.vocabulary.blank)
 
     def _read(self, ids: Array) -> SpeechPrompt:

@@ -22,7 +22,7 @@ _SHORTEST, _LONGEST = 0.6, 1.6  # of what was said: speech beyond has lost its t
 
 def judge_hearing(conversation: Conversation, utterances: Sequence[Utterance], generator: np.random.Generator) -> float:
     """The word error rate of the transcripts of spoken questions."""
-    questions = [_asked(utterance, generator) for utterance in utterances]
+    questions = [asked(utterance, generator) for utterance in utterances]
     return word_error_rate([utterance.text for utterance in utterances], conversation.heard(questions))
 
 
@@ -48,7 +48,7 @@ def judge_typed_answers(conversation: Conversation, count: int, generator: np.ra
     right = [e.is_right(answer) for e, answer in zip(exchanges, conversation.answers(turns), strict=True)]
     kinds = sorted({exchange.kind for exchange in exchanges})
     by_kind = {kind: [r for r, e in zip(right, exchanges, strict=True) if e.kind == kind] for kind in kinds}
-    return {"all": float(np.mean(right))} | {kind: float(np.mean(found)) for kind, found in by_kind.items()}
+    return {"right": float(np.mean(right))} | {kind: float(np.mean(found)) for kind, found in by_kind.items()}
 
 
 def judge_spoken_answers(
@@ -58,7 +58,7 @@ def judge_spoken_answers(
     turns, exchanges = [], []
     for utterance in utterances:
         scene, exchange = turn_of(utterance.text, generator, "held_out")
-        question = _asked(utterance, generator, pictures=int(scene is not None))
+        question = asked(utterance, generator, pictures=int(scene is not None))
         turns.append(Turn(question, draw(scene, generator) if scene else None))
         exchanges.append(exchange)
     answers = conversation.answers(turns)
@@ -72,7 +72,7 @@ def judge_speech(
     the word error rate of what the bottom stack hears in them."""
     spoken = conversation.speak([answer.text for answer in answers], question)
     return {
-        "ends": float(
+        "ended": float(
             np.mean([_ends_well(said, answer.renderings[0]) for said, answer in zip(spoken, answers, strict=True)])
         ),
         "wer": word_error_rate([answer.text for answer in answers], [conversation.said(said) for said in spoken]),
@@ -83,5 +83,6 @@ def _ends_well(speech: Speech, truth: Units) -> bool:
     return speech.ended and _SHORTEST <= (len(speech.ids) - 1) / len(truth) <= _LONGEST
 
 
-def _asked(utterance: Utterance, generator: np.random.Generator, pictures: int = 0) -> Question:
+def asked(utterance: Utterance, generator: np.random.Generator, pictures: int = 0) -> Question:
+    """The question that is spoken."""
     return Question(units=tuple(utterance.units(generator).tolist()), pictures=pictures)

@@ -6,6 +6,7 @@ tower learns first what stands where, through a head that is thrown away.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -24,28 +25,38 @@ from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZ
 
 _LEAST_SHARE = 0.3  # of a patch that must be a thing's, to be seen as that thing
 _REDUCED = 0.7  # of the pictures: those that are drawn in the tower's own size
-# What each patch tells: the thing's noun, colour and size (0: no thing), whether its centre is here, the background
-_CLASSES = [len(NOUNS) + 1, len(COLOURS) + 1, len(SIZES) + 1, 2, len(BACKGROUND_COLOURS)]
+# What each patch tells: a thing's noun, colour and size (0: no thing), whether its centre is here, the background
+CLASSES = {
+    "noun": len(NOUNS) + 1,
+    "colour": len(COLOURS) + 1,
+    "size": len(SIZES) + 1,
+    "centre": 2,
+    "background": len(BACKGROUND_COLOURS),
+}
 
 
 class Seeing(nn.Module):
-    """The served network, the head, and its losses."""
+    """The served network, and the head."""
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__()
         vision = make_network("vision_encoder", info)
         assert isinstance(vision, VisionEncoder)
         self.vision = vision
-        self.head = nn.Linear(info.llama.hidden, sum(_CLASSES))
+        self.head = nn.Linear(info.llama.hidden, sum(CLASSES.values()))
 
-    def forward(self, pixels: Tensor, seen: Tensor) -> dict[str, Tensor]:
-        """``seen`` [P, patches, classes], as :func:`what_is_seen` has it."""
-        names = ("noun", "colour", "size", "centre", "background")
-        parts = torch.split(self.head(self.vision(pixels)[1]), _CLASSES, -1)
-        return {
-            name: F.cross_entropy(part.flatten(0, 1), seen[..., i].flatten())
-            for i, (name, part) in enumerate(zip(names, parts, strict=True))
-        }
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """``pixels`` [P, 3, side, side] -> logits [P, patches, classes] by the names of :data:`CLASSES`."""
+        _, projected = self.vision(pixels)
+        return dict(zip(CLASSES, torch.split(self.head(projected), list(CLASSES.values()), -1), strict=True))
+
+
+def seeing_losses(shown: Mapping[str, Tensor], seen: Tensor) -> dict[str, Tensor]:
+    """``seen`` [P, patches, 5], as :func:`what_is_seen` has it."""
+    return {
+        name: F.cross_entropy(logits.flatten(0, 1), seen[..., i].flatten())
+        for i, (name, logits) in enumerate(shown.items())
+    }
 
 
 def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
@@ -53,7 +64,7 @@ def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
     side_px = max(scene.width_px, scene.height_px)
     scale = vision.image_size_px / side_px / vision.patch_size_px  # patches a pixel
     left_px, top_px = (side_px - scene.width_px) // 2, (side_px - scene.height_px) // 2
-    seen = np.zeros((vision.side_patches, vision.side_patches, len(_CLASSES)), np.int64)
+    seen = np.zeros((vision.side_patches, vision.side_patches, len(CLASSES)), np.int64)
     most = np.full(seen.shape[:2], _LEAST_SHARE)
     for thing in scene.things:
         x, y = (thing.centre_x_px + left_px) * scale, (thing.centre_y_px + top_px) * scale
@@ -64,7 +75,7 @@ def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
         seen[here, :3] = NOUNS.index(thing.noun) + 1, COLOURS.index(thing.colour) + 1, SIZES.index(thing.size) + 1
         seen[min(int(y), len(seen) - 1), min(int(x), len(seen) - 1), 3] = 1
     seen[..., 4] = BACKGROUND_COLOURS.index(scene.background)
-    return seen.reshape(vision.patches, len(_CLASSES))
+    return seen.reshape(vision.patches, len(CLASSES))
 
 
 def _covered(begin: float, end: float, patches: int) -> NDArray[np.float64]:

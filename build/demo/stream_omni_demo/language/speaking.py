@@ -50,29 +50,17 @@ class Spoken:
 
 
 class Speaking(nn.Module):
-    """The served network, and its losses."""
+    """The served network."""
 
-    def __init__(self, info: ModelInfo, smoothing: float = 0.0) -> None:
-        """``smoothing``: the share of the target's probability that is spread over all ids."""
+    def __init__(self, info: ModelInfo) -> None:
         super().__init__()
         top = make_network("speech_top", info)
         assert isinstance(top, SpeechTop)
         assert len(top.speech_ids) == info.vocabulary.size, "training needs the row of every id, by its number"
-        self.top, self.info, self.smoothing = top, info, smoothing
+        self.top, self.info = top, info
 
-    def forward(self, prompts: Prompts, spoken: Spoken) -> dict[str, Tensor]:
-        """The mean loss of a unit, and of the end."""
-        logits = self.logits(prompts, spoken)
-        counts = within(spoken.lengths, logits.shape[1])
-        last = torch.arange(logits.shape[1]) == spoken.lengths[:, None] - 1
-        losses = F.cross_entropy(
-            logits.flatten(0, 1), spoken.targets.flatten(), reduction="none", label_smoothing=self.smoothing
-        ).view_as(spoken.targets)
-        units = counts & ~last
-        return {"units": (losses * units).sum() / units.sum(), "end": (losses * last).sum() / last.sum() * _END_SHARE}
-
-    def logits(self, prompts: Prompts, spoken: Spoken) -> Tensor:
-        """Of the id that is chosen at each position of ``spoken``: [R, T, vocabulary]."""
+    def forward(self, prompts: Prompts, spoken: Spoken) -> Tensor:
+        """The logits of the id that is chosen at each position of ``spoken``: [R, T, vocabulary]."""
         context = Context.empty(self.info.llama, self.info.llama.top_layers, len(prompts.hidden))
         _, context = self._read(prompts.hidden, context, None)
         context = Context(context.caches, prompts.lengths).of(spoken.parents)
@@ -95,6 +83,22 @@ class Speaking(nn.Module):
             x = block.feed_forward(x)
             updated += [keys, values]
         return x, Context(updated, context.lengths)
+
+
+def speaking_losses(logits: Tensor, spoken: Spoken, smoothing: float = 0.0) -> dict[str, Tensor]:
+    """The mean loss of a unit, and of the end. ``smoothing``: the share of a target that is spread over all ids."""
+    losses = F.cross_entropy(
+        logits.flatten(0, 1), spoken.targets.flatten(), reduction="none", label_smoothing=smoothing
+    ).view_as(spoken.targets)
+    last = torch.arange(logits.shape[1]) == spoken.lengths[:, None] - 1
+    units = within(spoken.lengths, logits.shape[1]) & ~last
+    return {"units": (losses * units).sum() / units.sum(), "end": (losses * last).sum() / last.sum() * _END_SHARE}
+
+
+def share_said(logits: Tensor, spoken: Spoken) -> float:
+    """The share of the units, ends among them, that are chosen as they were said."""
+    right = logits.argmax(-1) == spoken.targets
+    return float(right[within(spoken.lengths, logits.shape[1])].float().mean())
 
 
 class _Text(NamedTuple):

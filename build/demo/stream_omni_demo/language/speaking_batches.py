@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks.speech import SpeechBottomStep
@@ -59,7 +58,7 @@ class SpeakingBatches:
         answers: Sequence[Utterance],
         sizes: SpeakingSizes,
         seed: int,
-        disturbances: Disturbances | None = Disturbances(),
+        disturbances: Disturbances | None,
     ) -> None:
         """Without ``disturbances`` everything is as it was said: for judging."""
         self._info, self._tokenizer, self._bottom = info, tokenizer, bottom
@@ -129,9 +128,3 @@ class SpeakingBatches:
         if self._disturbances is None:
             return counts_of(moves)
         return disturbed(moves, generator, self._disturbances.missed)
-
-
-def unit_accuracy(logits: Tensor, spoken: Spoken) -> float:
-    """The share of units, and ends, that are chosen as they were said. ``logits`` [R, T, vocabulary]."""
-    counts = torch.arange(logits.shape[1]) < spoken.lengths[:, None]
-    return float((logits.argmax(-1) == spoken.targets)[counts].float().mean())

@@ -1,0 +1,73 @@
+"""The stage "ctc": the bottom stack learns to hear."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_omni_demo.language.conversing import Conversation
+from stream_omni_demo.language.hearing import Hearing
+from stream_omni_demo.language.hearing_batches import HearingBatches, HearingSizes
+from stream_omni_demo.language.judging import judge_counts, judge_hearing
+from stream_omni_demo.language.school import School, open_school
+from stream_omni_demo.language.served import Trained
+from stream_omni_demo.loop import Recipe, train
+from stream_omni_demo.pipeline import Measured, Stage, Workshop
+from stream_omni_demo.plan import Plan
+from stream_omni_demo.trainee import Tensors
+
+NAME = "ctc"
+_LEARNING_RATE = 2e-3
+_LARGEST_WER, _LARGEST_WER_OF_STRANGERS = 0.05, 0.15  # of transcripts
+_LEAST_COUNTED = 0.9  # of answers, whose every word must move the text on
+
+
+def make(workshop: Workshop) -> Measured:
+    return train_hearing(workshop, open_school(workshop))
+
+
+def train_hearing(workshop: Workshop, school: School) -> Measured:
+    plan = workshop.plan
+    tensors = Tensors.random(school.info, "model", plan.seed)
+    hearing = Hearing(school.info)
+    sizes = HearingSizes(plan.ctc_questions, plan.ctc_answered, plan.ctc_answers_each, plan.ctc_answers_alone)
+    batches = HearingBatches(school.info, school.tokenizer, school.questions, school.answers, sizes, plan.seed)
+    train(
+        NAME,
+        tensors.used_by(hearing),
+        lambda step: tensors.run(hearing, batches.at(step)),
+        Recipe(plan.ctc_steps, _LEARNING_RATE),
+        workshop.state(NAME),
+        workshop.say,
+    )
+    tensors.save(workshop.trained(NAME), hearing)
+    return _judge(school, tensors, plan)
+
+
+def _judge(school: School, tensors: Tensors, plan: Plan) -> Measured:
+    conversation = Conversation(Trained(school.info, tensors), school.info, school.tokenizer)
+    generator, most = np.random.default_rng(plan.seed), plan.judged_utterances
+    return {
+        "wer": judge_hearing(conversation, school.held_out_questions[:most], generator),
+        "wer_of_strangers": judge_hearing(conversation, school.strangers[:most], generator),
+        "answers_counted": judge_counts(conversation, school.info, school.tokenizer, school.held_out_answers[:most]),
+    }
+
+
+def gate(measured: Measured) -> str:
+    faults = []
+    if measured["wer"] > _LARGEST_WER:
+        faults.append(f"transcripts have {measured['wer']:.1%} wrong words, at most {_LARGEST_WER:.0%} would do")
+    if measured["wer_of_strangers"] > _LARGEST_WER_OF_STRANGERS:
+        faults.append(
+            f"those of a voice that was kept out have {measured['wer_of_strangers']:.1%}, "
+            f"at most {_LARGEST_WER_OF_STRANGERS:.0%} would do"
+        )
+    if measured["answers_counted"] < _LEAST_COUNTED:
+        faults.append(
+            f"the words of {measured['answers_counted']:.1%} of the answers are counted, "
+            f"at least {_LEAST_COUNTED:.0%} must be"
+        )
+    return "; ".join(faults)
+
+
+STAGE = Stage(NAME, "the bottom stack learns to hear", make, gate, needs=("layout", "units"))

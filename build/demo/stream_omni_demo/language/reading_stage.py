@@ -1,0 +1,62 @@
+"""The stage "reading": the language model learns to answer what is typed, and what is as if it were spoken.
+
+It needs no speech, so it can be trained while the speech tokenizer is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_omni.model_info import ModelInfo
+from stream_omni.tokenizer import Tokenizer
+from stream_omni_demo.checkpoint.folders import demo_info, layout_of
+from stream_omni_demo.language import seeing_stage
+from stream_omni_demo.language.answering import Answering
+from stream_omni_demo.language.answering_batches import AnsweringBatches, AnsweringSizes
+from stream_omni_demo.language.conversing import Conversation
+from stream_omni_demo.language.imagined import Imagination
+from stream_omni_demo.language.judging import judge_typed_answers
+from stream_omni_demo.language.served import Trained
+from stream_omni_demo.loop import Recipe, train
+from stream_omni_demo.pipeline import Measured, Stage, Workshop
+from stream_omni_demo.trainee import Tensors
+
+NAME = "reading"
+_LEARNING_RATE = 1e-3
+_KEPT = 0.2  # of the blanks of imagined speech: most of what it teaches, in a fraction of its time
+_LEAST_RIGHT = 0.9  # of the answers: the next stage goes on from here
+
+
+def make(workshop: Workshop) -> Measured:
+    return train_reading(workshop, demo_info(workshop), Tokenizer(layout_of(workshop).language))
+
+
+def train_reading(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) -> Measured:
+    plan = workshop.plan
+    seeing = Tensors.load(workshop.trained(seeing_stage.NAME))
+    tensors = Tensors.random(info, "model", plan.seed).with_those_of(seeing)
+    answering = Answering(info)
+    pictures, questions = plan.reading_pictures, plan.reading_questions
+    some = -(-questions // 3)
+    sizes = AnsweringSizes(pictures, questions, some, questions, some, kept=_KEPT)
+    batches = AnsweringBatches(info, tokenizer, Imagination(info.vocabulary.blank), plan.seed)
+    train(
+        NAME,
+        tensors.used_by(answering),
+        lambda step: {"answers": tensors.run(answering, batches.of(step, sizes))},
+        Recipe(plan.reading_steps, _LEARNING_RATE),
+        workshop.state(NAME),
+        workshop.say,
+    )
+    tensors.save(workshop.trained(NAME), answering)
+    conversation = Conversation(Trained(info, tensors), info, tokenizer)
+    return judge_typed_answers(conversation, plan.judged_utterances, np.random.default_rng(plan.seed))
+
+
+def gate(measured: Measured) -> str:
+    if measured["right"] >= _LEAST_RIGHT:
+        return ""
+    return f"{measured['right']:.1%} of the answers are right, at least {_LEAST_RIGHT:.0%} must be"
+
+
+STAGE = Stage(NAME, "the language model learns to answer what is typed", make, gate, needs=("layout", "seeing"))

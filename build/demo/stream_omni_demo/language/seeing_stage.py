@@ -1,0 +1,83 @@
+"""The stage "seeing": the vision tower and the projector learn what is in a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stream_omni.model_info import ModelInfo
+from stream_omni_demo.checkpoint.folders import demo_info
+from stream_omni_demo.language.seeing import Seeing, drawn, seeing_losses, what_is_seen
+from stream_omni_demo.loop import Recipe, train
+from stream_omni_demo.pipeline import Measured, Stage, Workshop
+from stream_omni_demo.trainee import Tensors
+from stream_omni_demo.world.scene import sample_scene
+from stream_omni_demo.world.split import Split
+
+NAME = "seeing"
+_LEARNING_RATE = 1e-3
+_JUDGED_BATCHES = 8
+_LEAST_RIGHT = {"noun": 0.9, "colour": 0.95, "size": 0.9}  # of the patches where a thing has its centre
+
+
+def make(workshop: Workshop) -> Measured:
+    return train_seeing(workshop, demo_info(workshop))
+
+
+def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
+    plan = workshop.plan
+    torch.manual_seed(plan.seed)  # of the head
+    tensors, seeing = Tensors.random(info, "model", plan.seed), Seeing(info)
+
+    def losses(step: int) -> Mapping[str, Tensor]:
+        generator = np.random.default_rng((plan.seed, step, 4))
+        pixels, seen = _batch(info, plan.seeing_pictures, generator)
+        return seeing_losses(tensors.run(seeing, pixels), seen)
+
+    train(
+        NAME,
+        [*tensors.used_by(seeing), *seeing.head.parameters()],
+        losses,
+        Recipe(plan.seeing_steps, _LEARNING_RATE),
+        workshop.state(NAME),
+        workshop.say,
+    )
+    tensors.save(workshop.trained(NAME), seeing)
+    return _judge(info, tensors, seeing, plan.seeing_pictures)
+
+
+def _batch(
+    info: ModelInfo, pictures: int, generator: np.random.Generator, split: Split = "train"
+) -> tuple[Tensor, Tensor]:
+    """Pixels, and what is seen at their patches."""
+    scenes = [sample_scene(generator, split) for _ in range(pictures)]
+    pixels = torch.stack([drawn(scene, info, generator) for scene in scenes])
+    return pixels, torch.from_numpy(np.stack([what_is_seen(scene, info.vision) for scene in scenes]))
+
+
+def _judge(info: ModelInfo, tensors: Tensors, seeing: Seeing, pictures: int) -> Measured:
+    """On held-out scenes: the share of centres at which each is seen rightly."""
+    generator = np.random.default_rng(0)
+    right: dict[str, list[Tensor]] = {name: [] for name in _LEAST_RIGHT}
+    for _ in range(_JUDGED_BATCHES):
+        pixels, seen = _batch(info, pictures, generator, "held_out")
+        with torch.no_grad():
+            shown = tensors.run(seeing, pixels)
+        centres = seen[..., 3] == 1
+        for i, name in enumerate(_LEAST_RIGHT):
+            right[name].append(shown[name].argmax(-1)[centres] == seen[..., i][centres])
+    return {name: float(torch.cat(found).float().mean()) for name, found in right.items()}
+
+
+def gate(measured: Measured) -> str:
+    return "; ".join(
+        f"the {name} of {measured[name]:.1%} of the things is seen, at least {least:.0%} must be"
+        for name, least in _LEAST_RIGHT.items()
+        if measured[name] < least
+    )
+
+
+STAGE = Stage(NAME, "the vision tower learns what is in a picture", make, gate, needs=("layout",))

@@ -1,0 +1,7 @@
+"""The stages of the language stacks, in order."""
+
+from __future__ import annotations
+
+from stream_omni_demo.language import ctc_stage, llm_stage, reading_stage, seeing_stage, top_stage
+
+STAGES = (seeing_stage.STAGE, reading_stage.STAGE, ctc_stage.STAGE, llm_stage.STAGE, top_stage.STAGE)
