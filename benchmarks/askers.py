@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from stream_omni_client import AudioDelta, Done, Event, Overloaded, Reply, StreamOmni, StreamOmniError, TextDelta
+from stream_omni_client import Overloaded, Reply, StreamOmni, StreamOmniError
 from stream_omni_client.stream import Stream
+from stream_omni_eval.turn_trace import Arrival, TurnTrace
 
 from benchmarks.questions import SAMPLE_RATE_HZ, Question
-from benchmarks.turn_trace import Arrival, TurnTrace
 from stream_omni import answer
 from stream_omni.turn import InProcess
 
@@ -58,7 +58,7 @@ class ServedAsker:
             with self._open(question) as stream:
                 opened_s = time.monotonic() - trace.began_s  # the events' own clock starts here
                 for event in stream:
-                    trace.arrivals.append(_arrival(event, opened_s + event.elapsed_s))
+                    trace.arrivals.append(Arrival.of(event, opened_s + event.elapsed_s))
                     if len(trace.arrivals) == leave_after:
                         trace.left = True
                         return
@@ -98,14 +98,6 @@ class InProcessAsker:
                 trace.left = True
                 break
         return trace
-
-
-def _arrival(event: Event, at_s: float) -> Arrival:
-    if isinstance(event, AudioDelta):
-        return Arrival("audio", at_s, len(event.samples) / event.sample_rate_hz, len(event.units))
-    if isinstance(event, Done):
-        return Arrival("done", at_s)
-    return Arrival("text" if isinstance(event, TextDelta) else "transcript", at_s)
 
 
 def _arrivals(reply: Reply, asked_s: float) -> list[Arrival]:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from stream_omni_eval.turn_trace import TurnTrace
 
 from benchmarks.askers import Asker
 from benchmarks.questions import Ask
-from benchmarks.turn_trace import TurnTrace
 
 
 @dataclass(frozen=True)

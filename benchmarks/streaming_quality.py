@@ -24,12 +24,7 @@ import torch
 from numpy.typing import NDArray
 from stream_omni_build.random_checkpoint import DEFAULT_SEED, write_random_checkpoint
 from stream_omni_build.random_sizes import SIZES
-
-from benchmarks import ideal_flow
-from benchmarks.ideal_flow import IdealFlow
-from benchmarks.machine import ROOT
-from benchmarks.results import Values, record
-from benchmarks.seam_statistics import (
+from stream_omni_eval.seams import (
     Changes,
     FloatArray,
     SeamValues,
@@ -38,6 +33,11 @@ from benchmarks.seam_statistics import (
     level_db,
     log_mel_db,
 )
+
+from benchmarks import ideal_flow
+from benchmarks.ideal_flow import IdealFlow
+from benchmarks.machine import ROOT
+from benchmarks.results import Values, record
 from benchmarks.streamed_speech import Streamed, Voice, flow_at_once, speak_at_once, stream, vocode_at_once
 from stream_omni.chunk_schedule import ChunkSchedule
 from stream_omni.cosyvoice_checkpoint import read_cosyvoice

@@ -1,4 +1,4 @@
-"""Numbers from many: percentiles, and comparisons whose sides were measured by turns."""
+"""Comparisons whose sides were measured by turns."""
 
 from __future__ import annotations
 
@@ -10,26 +10,6 @@ import numpy as np
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Percentiles:
-    """Of ``count`` values, interpolated linearly between ranks; None where there are no values."""
-
-    count: int
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Percentiles:
-        if not values:
-            return cls(0, None, None, None)
-        p50, p95, p99 = np.percentile(np.array(values, np.float64), [50, 95, 99]).tolist()
-        return cls(len(values), p50, p95, p99)
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stream_omni_eval.percentiles import Percentiles
+from stream_omni_eval.turn_trace import TurnTrace
+
 from benchmarks.results import Values
-from benchmarks.summary import Percentiles
-from benchmarks.turn_trace import TurnTrace
 
 
 def describe_turns(turns: Sequence[TurnTrace]) -> Values:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_omni_eval.seams import Changes, SeamValues, compare_seams
 
-from benchmarks.seam_statistics import Changes, SeamValues, compare_seams
 from stream_omni.chunk_schedule import ChunkSchedule, vocoder_reach_frames
 from stream_omni.mel_clock import MelClock
 from stream_omni.noise import TurnNoise

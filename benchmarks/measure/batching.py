@@ -6,6 +6,8 @@ import threading
 import time
 from functools import partial
 
+from stream_omni_eval.turn_trace import Arrival, TurnTrace
+
 from benchmarks.askers import Asker, ServedAsker
 from benchmarks.load import Closed, closed_loop
 from benchmarks.plans import Plan
@@ -14,7 +16,6 @@ from benchmarks.results import Values
 from benchmarks.subjects import Subject
 from benchmarks.summary import Ratio, interleave
 from benchmarks.turn_metrics import describe_turns
-from benchmarks.turn_trace import Arrival, TurnTrace
 
 _STREAMS = 8
 

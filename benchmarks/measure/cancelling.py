@@ -15,13 +15,13 @@ from collections.abc import Callable
 
 import numpy as np
 from stream_omni_client import Cancelled, StreamOmni
+from stream_omni_eval.percentiles import Percentiles
 
 from benchmarks.places import Places, wait_for
 from benchmarks.plans import Plan
 from benchmarks.questions import SAMPLE_RATE_HZ, spoken
 from benchmarks.results import Values
 from benchmarks.subjects import Subject
-from benchmarks.summary import Percentiles
 
 _STREAMS = 8
 _LONG_ANSWER_S = 60.0

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from stream_omni_eval.percentiles import Percentiles
 
 from benchmarks.arithmetic import first_unit_operations, step_bytes
 from benchmarks.machine_limits import multiply_rates_gflop_s, read_rates_gb_s
@@ -14,7 +15,7 @@ from benchmarks.plans import Plan
 from benchmarks.results import Values
 from benchmarks.spoken_prompts import SpokenPrompt, any_text, spoken_prompt
 from benchmarks.subjects import Subject
-from benchmarks.summary import Percentiles, interleave
+from benchmarks.summary import interleave
 from stream_omni.assets import Assets
 from stream_omni.image_tiles import tile_image
 from stream_omni.model_info import ModelInfo

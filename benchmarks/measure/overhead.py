@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from stream_omni_eval.turn_trace import TurnTrace
+
 from benchmarks.askers import Asker, InProcessAsker, ServedAsker
 from benchmarks.in_process import in_process
 from benchmarks.plans import Plan
@@ -12,7 +14,6 @@ from benchmarks.results import Values
 from benchmarks.subjects import Subject
 from benchmarks.summary import Ratio, interleave
 from benchmarks.turn_metrics import describe_turns
-from benchmarks.turn_trace import TurnTrace
 
 
 def measure(subject: Subject, plan: Plan) -> Values:

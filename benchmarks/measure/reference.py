@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from stream_omni_eval.percentiles import Percentiles
 
 from benchmarks.own_loop import OwnLoop
 from benchmarks.plans import Plan
@@ -16,7 +17,7 @@ from benchmarks.reference_baseline import Reference
 from benchmarks.results import Values
 from benchmarks.spoken_prompts import SpokenPrompt, spoken_prompt
 from benchmarks.subjects import Subject
-from benchmarks.summary import Percentiles, Ratio, interleave
+from benchmarks.summary import Ratio, interleave
 from stream_omni.assets import Assets
 from stream_omni.checkpoint import open_sources
 from stream_omni.runtime.onnx_runtime import OnnxRuntime

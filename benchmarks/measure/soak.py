@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from stream_omni_eval.turn_trace import TurnTrace
 
 from benchmarks.askers import ServedAsker
 from benchmarks.memory import MemoryWatch, resident_mb
@@ -14,7 +15,6 @@ from benchmarks.plans import Plan
 from benchmarks.questions import mixed
 from benchmarks.results import Values
 from benchmarks.subjects import Subject
-from benchmarks.turn_trace import TurnTrace
 
 _STREAMS = 8
 _ANSWER_S = 2.0

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from stream_omni_eval.percentiles import Percentiles
+from stream_omni_eval.turn_trace import TurnTrace
+
 from benchmarks.askers import ServedAsker
 from benchmarks.load import Closed, closed_loop
 from benchmarks.memory import MemoryWatch
@@ -12,9 +15,8 @@ from benchmarks.plans import Plan
 from benchmarks.questions import spoken
 from benchmarks.results import Values
 from benchmarks.subjects import Subject
-from benchmarks.summary import Percentiles, Ratio, interleave
+from benchmarks.summary import Ratio, interleave
 from benchmarks.turn_metrics import describe_turns
-from benchmarks.turn_trace import TurnTrace
 
 
 def measure(subject: Subject, plan: Plan) -> Values:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stream_omni_eval.turn_trace import Arrival, TurnTrace
 
 from benchmarks.askers import Asker, InProcessAsker, ServedAsker
 from benchmarks.load import arrival_times, closed_loop, open_loop
 from benchmarks.measure.batching import OneAtATime
 from benchmarks.questions import Question, mixed, spoken
-from benchmarks.turn_trace import Arrival, TurnTrace
 from stream_omni.assets import Assets
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.turn import InProcess

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stream_omni_eval.percentiles import Percentiles
+from stream_omni_eval.turn_trace import Arrival, TurnTrace
 
 from benchmarks import results, targets
 from benchmarks.__main__ import main
 from benchmarks.plots import draw
 from benchmarks.subjects import Subject, with_slots
-from benchmarks.summary import Percentiles, Ratio
+from benchmarks.summary import Ratio
 from benchmarks.turn_metrics import describe_turns
-from benchmarks.turn_trace import Arrival, TurnTrace
 
 
 def level(rate_hz: float) -> dict[str, Any]:

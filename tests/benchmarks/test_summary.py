@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from stream_omni_eval.percentiles import Percentiles
 
-from benchmarks.summary import Percentiles, Ratio, interleave
+from benchmarks.summary import Ratio, interleave
 
 
 def test_percentiles_lie_between_ranks() -> None:

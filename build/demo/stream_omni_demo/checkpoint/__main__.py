@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parents[2] / "checkpoint"
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m stream_omni_demo.checkpoint",
-        description=__doc__.splitlines()[0],  # type: ignore[union-attr]
+        description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="of the training")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from benchmarks.turn_trace import Arrival, Playback, TurnTrace
+from stream_omni_eval.turn_trace import Arrival, Playback, TurnTrace
 
 
 def audio(at_s: float, audio_s: float) -> Arrival:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from stream_omni_client import AudioDelta, Done, Event, TextDelta
+
 UNIT_RATE_HZ = 25
 
 
@@ -17,6 +19,14 @@ class Arrival:
     at_s: float
     audio_s: float = 0.0
     units: int = 0
+
+    @classmethod
+    def of(cls, event: Event, at_s: float) -> Arrival:
+        if isinstance(event, AudioDelta):
+            return cls("audio", at_s, len(event.samples) / event.sample_rate_hz, len(event.units))
+        if isinstance(event, Done):
+            return cls("done", at_s)
+        return cls("text" if isinstance(event, TextDelta) else "transcript", at_s)
 
 
 @dataclass

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from stream_omni_demo import judge
-from stream_omni_demo.judge import Judge, word_error_rate, words_of
+from stream_omni_eval import judge
+from stream_omni_eval.judge import Judge
+from stream_omni_eval.words import word_error_rate, words_of
 
-QUESTION = Path(__file__).parents[3] / "build" / "demo_media" / "question.wav"
+QUESTION = Path(__file__).parents[2] / "build" / "demo_media" / "question.wav"
 
 
 @pytest.mark.parametrize(

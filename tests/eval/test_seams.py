@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from benchmarks.seam_statistics import (
+from stream_omni_eval.seams import (
     HOP_SAMPLES,
     Changes,
     SeamValues,
