@@ -9,6 +9,7 @@ import onnx
 
 from stream_omni.graphs import WINDOW_TOKENS, graphs
 from stream_omni.model_info import LlamaSizes, ModelInfo
+from stream_omni.networks.screened_head import CANDIDATES
 
 _FLOAT_BYTES = 4
 
@@ -22,7 +23,7 @@ def step_bytes(folder: Path, graph: str, info: ModelInfo, positions: int) -> int
     for node in model.graph.node:
         for place, name in enumerate(node.input):
             if node.op_type == "Gather" and place == 0:
-                lookups[name] = lookups.get(name, 0) + (WINDOW_TOKENS if graph == "speech_top" else 1)
+                lookups[name] = lookups.get(name, 0) + _rows_looked_up(graph, name)
             else:
                 products.add(name)
     total = 0
@@ -33,6 +34,12 @@ def step_bytes(folder: Path, graph: str, info: ModelInfo, positions: int) -> int
     llama = info.llama
     caches = 2 * graphs(info)[graph].cache_layers
     return total + caches * llama.kv_heads * llama.head_size * positions * _FLOAT_BYTES
+
+
+def _rows_looked_up(graph: str, table: str) -> int:
+    if table.endswith("head.rows"):
+        return CANDIDATES
+    return WINDOW_TOKENS if graph == "speech_top" else 1
 
 
 def first_unit_operations(info: ModelInfo, spoken: int, picture: int, tiles: int, text_ids: int) -> int:

@@ -22,7 +22,7 @@ class OwnLoop:
 
     def __init__(self, runtime: Runtime, assets: Assets) -> None:
         self._runtime, self._assets, info = runtime, assets, assets.info
-        self._text = TextEngine(runtime.session("llm"), info, slots=1)
+        self._text = TextEngine.served(runtime, info, slots=1)
         bottom_step, top = runtime.session("speech_bottom_step"), runtime.session("speech_top")
         self._speech = SpeechEngine(bottom_step, top, info, assets.speakable, slots=1)
         for graph in ("speech_bottom", "vision_encoder"):

@@ -20,7 +20,7 @@ class Tensor:
     """``axes`` are sizes, or letters for dynamic ones."""
 
     name: str
-    dtype: str  # "float32", "int64" or "int32"
+    dtype: str  # "float32", "int64", "int32" or "bool"
     axes: tuple[int | str, ...]
 
 
@@ -92,6 +92,18 @@ def graphs(info: ModelInfo) -> dict[str, Graph]:
             llama.llm_layers,
         ),
     ]
+    if info.screened_heads:  # the same steps, reading a quarter of a large head: see networks.screened_head
+        step, llm = (graph for graph in found if graph.name in ("speech_bottom_step", "llm"))
+        certain = Tensor("certain", "bool", ("B", "T"))
+        best = (
+            Tensor("best_ids", "int64", ("R", 2)),
+            Tensor("best_logits", "float32", ("R", 2)),
+            Tensor("certain", "bool", ("R",)),
+        )
+        found += [
+            Graph("speech_bottom_step_screened", step.inputs, (*step.outputs, certain), step.cache_layers),
+            Graph("llm_greedy", llm.inputs, (llm.outputs[0], *best), llm.cache_layers),
+        ]
     if info.flow and info.vocoder:
         mel, hop = info.flow.mel_channels, info.vocoder.hop_samples
         frames = Tensor("mel", "float32", ("B", mel, "T"))

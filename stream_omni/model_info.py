@@ -140,8 +140,9 @@ class VocoderSizes:
 class ModelInfo:
     """One checkpoint, described. ``context_tokens`` bounds prompt plus answer; ``default_voice`` names a voice.
 
-    ``only_units`` is no fact of the checkpoint but a choice of the build: whether speech ids other than units and end
-    ids have been left out of the graphs, and so can never be chosen. The reference leaves none out.
+    Two are no facts of the checkpoint but choices of the build. ``only_units``: whether speech ids other than units and
+    end ids have been left out of the graphs, and so can never be chosen; the reference leaves none out.
+    ``screened_heads``: whether there are also graphs that read only a quarter of the large heads.
     """
 
     name: str
@@ -155,6 +156,7 @@ class ModelInfo:
     vocoder: VocoderSizes | None = None
     default_voice: str = ""
     only_units: bool = False
+    screened_heads: bool = False
 
     @property
     def speech_ids(self) -> Sequence[int]:

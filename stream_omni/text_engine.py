@@ -14,7 +14,7 @@ from stream_omni.runtime.events import Event
 from stream_omni.runtime.prefill import reusable_tokens
 from stream_omni.runtime.prefixes import content_of
 from stream_omni.runtime.prompt_reader import PromptReader, Reading
-from stream_omni.runtime.session import Array, Session
+from stream_omni.runtime.session import Array, Runtime, Session
 from stream_omni.runtime.slots import KeyValueCaches, span
 from stream_omni.sampling import choose, text_generator
 
@@ -68,7 +68,8 @@ class TextEngine(BatchedEngine[_Turn]):
     A step is one batched decode step of all running turns, whatever their lengths, then one chunk of a waiting prompt
     (:class:`~stream_omni.runtime.prompt_reader.PromptReader` says whose): so a long prompt holds running streams up by
     one chunk a step at the most, and turns join and leave between steps. One thread calls it. ``probe`` is shown every
-    id with its logits; ``prefix_bytes`` bound what is remembered of shared beginnings.
+    id with its logits; ``prefix_bytes`` bound what is remembered of shared beginnings. ``greedy`` (the graph
+    ``llm_greedy``) runs in place of ``llm`` where no turn needs more than its best id.
     """
 
     def __init__(
@@ -78,11 +79,18 @@ class TextEngine(BatchedEngine[_Turn]):
         slots: int,
         probe: Callable[[TextStep], None] | None = None,
         prefix_bytes: int = 0,
+        greedy: Session | None = None,
     ) -> None:
-        self._llm, self._info, self._probe = llm, info, probe
+        self._llm, self._greedy, self._info, self._probe = llm, greedy, info, probe
         self._caches = KeyValueCaches(graphs(info)["llm"], info.llama, slots)
         self._prompts = PromptReader(self._caches, prefix_bytes)
         super().__init__(slots, [self._caches])
+
+    @classmethod
+    def served(cls, runtime: Runtime, info: ModelInfo, slots: int, prefix_bytes: int = 0) -> TextEngine:
+        """On the graphs that were built for serving ``info``."""
+        greedy = runtime.session("llm_greedy") if info.screened_heads else None
+        return cls(runtime.session("llm"), info, slots, prefix_bytes=prefix_bytes, greedy=greedy)
 
     @property
     def has_work(self) -> bool:
@@ -135,7 +143,7 @@ class TextEngine(BatchedEngine[_Turn]):
             "positions": self._caches.lengths[begin:end, None],
             "rows": rows,
         }
-        outputs = self._llm.run(inputs, self._caches.view(begin, end, 1))
+        outputs = self._run(turns, inputs, self._caches.view(begin, end, 1))
         self._caches.lengths[begin + rows] += 1
         return self._continue(turns, outputs)
 
@@ -152,19 +160,33 @@ class TextEngine(BatchedEngine[_Turn]):
             "positions": np.arange(begin, end, dtype=np.int64)[None],
             "rows": np.zeros(int(last), np.int64),  # no logits where none are read
         }
-        outputs = self._llm.run(inputs, self._caches.view(turn.row, turn.row + 1, end - begin))
+        outputs = self._run([turn], inputs, self._caches.view(turn.row, turn.row + 1, end - begin))
         self._prompts.advance(turn, end)
         return self._continue([turn], outputs) if last else []
+
+    def _run(self, turns: Sequence[_Turn], inputs: dict[str, Array], caches: Sequence[Array]) -> dict[str, Array]:
+        best_only = self._probe is None and not any(turn.request.temperature for turn in turns)
+        session = self._greedy if self._greedy and best_only else self._llm
+        return session.run(inputs, caches)
+
+    def _choose(self, turn: _Turn, outputs: dict[str, Array]) -> int:
+        """The next id, from the turn's row of ``outputs``. Raises FloatingPointError."""
+        if "logits" not in outputs:
+            if not np.isfinite(outputs["best_logits"][0]):
+                raise FloatingPointError("the logits are not finite")
+            return int(outputs["best_ids"][0])
+        made = choose(outputs["logits"], turn.request.temperature, turn.request.top_p, turn.generator)
+        if self._probe:
+            self._probe(TextStep(turn.turn, len(turn.made), made, outputs["last_hidden"], outputs["logits"]))
+        return made
 
     def _continue(self, turns: Sequence[_Turn], outputs: dict[str, Array]) -> list[Event]:
         """The next id of each turn from its row of ``outputs``; turns that end leave their slots."""
         events: list[Event] = []
-        for turn, hidden, logits in zip(turns, outputs["last_hidden"], outputs["logits"], strict=True):
+        for row, turn in enumerate(turns):
             request = turn.request
             with self._contained([turn], events):
-                made = choose(logits, request.temperature, request.top_p, turn.generator)
-                if self._probe:
-                    self._probe(TextStep(turn.turn, len(turn.made), made, hidden, logits))
+                made = self._choose(turn, {name: rows[row] for name, rows in outputs.items()})
                 turn.made.append(made)
                 total = len(request.ids) + len(turn.made)
                 if made in request.stop_ids:

@@ -74,9 +74,41 @@ def fold_weight_norm(gain: Array, direction: Array) -> Array:
     return direction * (gain / ((flat * flat).sum(1) ** 0.5)[:, None, None])
 
 
+_CODE_LIMIT = 63  # 7 bits: see networks.screened_head
+_TINY = 1e-30  # instead of a division by zero
+
+
+def screening_scales(rows: Array) -> Array:
+    """What one step of a row's codes is worth: [outputs], of a head's rows [outputs, inputs]."""
+    return np.maximum(np.abs(rows).max(1), np.float32(_TINY)) / np.float32(_CODE_LIMIT)
+
+
+def screening_codes(rows: Array) -> Array:
+    """The rows in their own steps, rounded: int8 [inputs, outputs]."""
+    return np.rint(rows / screening_scales(rows)[:, None]).astype(np.int8).T
+
+
+def screening_bounds(rows: Array) -> Array:
+    """The largest norm of a row's codes, and of what rounding took from them, both in the row's steps: [2]."""
+    steps = (rows / screening_scales(rows)[:, None]).astype(np.float64)
+    codes = np.rint(steps)
+    return np.sqrt([(codes**2).sum(1).max(), ((steps - codes) ** 2).sum(1).max()])
+
+
 FORMS = {
     form.__name__: form
-    for form in (as_it_is, joined, side_by_side, chosen, as_matrix, scale_head_bias, fold_weight_norm)
+    for form in (
+        as_it_is,
+        joined,
+        side_by_side,
+        chosen,
+        as_matrix,
+        scale_head_bias,
+        fold_weight_norm,
+        screening_scales,
+        screening_codes,
+        screening_bounds,
+    )
 }
 
 
@@ -105,9 +137,14 @@ class Weight:
         """Equal for weights that hold equal bytes of one source; a ``functools.partial`` itself equals no other."""
         return self.sources, self.form
 
-    def read(self, tensors: TensorSource) -> NDArray[np.float32]:
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the parameter, little-endian: float32 for all but codes."""
+        return np.dtype("i1" if self.combine is screening_codes else "<f4")
+
+    def read(self, tensors: TensorSource) -> NDArray[Any]:
         """Not contiguous where ``combine`` transposes: who writes it out in pieces is spared a whole copy."""
-        return np.asarray(self.combine(*(tensors.get(name) for name in self.sources)), np.float32)
+        return np.asarray(self.combine(*(tensors.get(name) for name in self.sources)), self.dtype)
 
 
 def weight(source: str, *shape: int) -> Weight:

@@ -50,8 +50,9 @@ def measure(subject: Subject, plan: Plan) -> Values:
     times_s = {name: [times[name] for times in found["times"]] for name in found["times"][0]}
     positions = len(asked.prompt.spoken_ids) + steps // 2
     folder, info = subject.served / "graphs", assets.info
-    llm_bytes = step_bytes(folder, "llm", info, positions)
-    speech_bytes = sum(step_bytes(folder, graph, info, positions) for graph in ("speech_bottom_step", "speech_top"))
+    llm, bottom = ("llm_greedy", "speech_bottom_step_screened") if info.screened_heads else ("llm", "speech_bottom_step")
+    llm_bytes = step_bytes(folder, llm, info, positions)
+    speech_bytes = sum(step_bytes(folder, graph, info, positions) for graph in (bottom, "speech_top"))
     operations = _operations(loop, pictured, info)
     return {
         "read_gb_s": found["read"],
@@ -93,7 +94,7 @@ def _speech_step_s(runtime: OnnxRuntime, assets: Assets, asked: SpokenPrompt, st
 
 
 def _llm_step_s(runtime: OnnxRuntime, assets: Assets, asked: SpokenPrompt, steps: int) -> float:
-    engine = TextEngine(runtime.session("llm"), assets.info, slots=1)
+    engine = TextEngine.served(runtime, assets.info, slots=1)
     nothing = np.zeros((0, assets.info.llama.hidden), np.float32)
     ids = asked.prompt.ids % assets.info.vocabulary.bos  # any text ids: only their number matters
     engine.start(0, TextRequest(ids, nothing, steps, ()))

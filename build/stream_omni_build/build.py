@@ -50,7 +50,7 @@ def build(sources: Sources, profile: Path, out: Path, progress: Progress) -> Non
         ready = [sources.graphs / name for name in ready_files(info)] if sources.graphs else []
         graph_inputs = manifest.graph_inputs(checkpoint, cosyvoice, ready, progress)
         inputs = {
-            "graphs": graph_inputs | {"only_units": info.only_units},
+            "graphs": graph_inputs | {"only_units": info.only_units, "screened_heads": info.screened_heads},
             "repository": manifest.repository_inputs(profile),
         }
     whole = before is not None and manifest.is_whole(out, before["files"])

@@ -64,7 +64,10 @@ def _export(graph: Graph, info: ModelInfo, file: WeightFile, folder: Path) -> No
 
 def _external(name: str, location: str, place: Place) -> onnx.TensorProto:
     tensor = onnx.TensorProto(
-        name=name, data_type=onnx.TensorProto.FLOAT, dims=place.shape, data_location=onnx.TensorProto.EXTERNAL
+        name=name,
+        data_type=onnx.helper.np_dtype_to_tensor_dtype(place.weight.dtype),
+        dims=place.shape,
+        data_location=onnx.TensorProto.EXTERNAL,
     )
     for key, value in (("location", location), ("offset", place.offset), ("length", place.length)):
         tensor.external_data.add(key=key, value=str(value))

@@ -31,7 +31,7 @@ def check_graphs(
         with progress.step(f"check {name}"):
             network = make_network(name, info)
             load_weights(network, sources[SOURCE_OF[name]])
-            exported = OnnxRuntime(out).session(name)
+            exported = OnnxRuntime(out).load(name)
             parity = check_graph(graph, TorchSession(graph, network), exported, parity_cases(graph, info))
         found[name] = dataclasses.asdict(parity)
     return found

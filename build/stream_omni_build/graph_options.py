@@ -11,23 +11,33 @@ from stream_omni.tokenizer import Tokenizer
 from stream_omni_build.progress import Progress
 from stream_omni_build.repository import ProfileError, read_profile
 
+FEWEST_ROWS = 16_384  # of a head that is worth screening: a smaller one takes little of a step
+_OPTIONS = ("only_units", "screened_heads")
+
 
 def choose_graphs(info: ModelInfo, checkpoint: Path, profile: Path, progress: Progress) -> ModelInfo:
     """``info`` with the choices of the profile's table [graphs]. Raises ProfileError, CheckpointError."""
-    options = read_profile(profile)["graphs"]
-    only_units = options.pop("only_units", False)
-    if options:
-        raise ProfileError(f"{profile}: [graphs] has no {', '.join(sorted(options))}")
-    if not isinstance(only_units, bool):
-        raise ProfileError(f"{profile}: only_units of [graphs] is {only_units!r}; it must be true or false")
+    chosen = _read_options(profile)
     try:
         tokenizer = Tokenizer(checkpoint)
     except ValueError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from error
-    if only_units and not names_units(tokenizer, info):
+    if chosen["only_units"] and not names_units(tokenizer, info):
         progress.say("the tokenizer does not name the speech units and end ids: the unit head keeps all ids")
-        only_units = False
-    return dataclasses.replace(info, only_units=only_units)
+        chosen["only_units"] = False
+    chosen["screened_heads"] &= info.vocabulary.text_size >= FEWEST_ROWS
+    return dataclasses.replace(info, **chosen)
+
+
+def _read_options(profile: Path) -> dict[str, bool]:
+    """The table [graphs], with False for what it leaves out. Raises ProfileError."""
+    options = read_profile(profile)["graphs"]
+    if unknown := sorted(options.keys() - set(_OPTIONS)):
+        raise ProfileError(f"{profile}: [graphs] has no {', '.join(unknown)}")
+    for name, value in options.items():
+        if not isinstance(value, bool):
+            raise ProfileError(f"{profile}: {name} of [graphs] is {value!r}; it must be true or false")
+    return {name: options.get(name, False) for name in _OPTIONS}
 
 
 def names_units(tokenizer: Tokenizer, info: ModelInfo) -> bool:

@@ -59,8 +59,9 @@ def _decoder_case(graph: Graph, info: ModelInfo, run: _Run, random: np.random.Ge
     batch, length, rows = run.batch, run.length, run.rows
     vocabulary, hidden = info.vocabulary, info.llama.hidden
     positions = np.array(run.past)[:, None] + np.arange(length)
-    ids = random.integers(0, vocabulary.text_size if graph.name == "llm" else vocabulary.size, (batch, length))
-    if graph.name == "llm":
+    taken = {tensor.name for tensor in graph.inputs}
+    ids = random.integers(0, vocabulary.text_size if "embeds" in taken else vocabulary.size, (batch, length))
+    if "embeds" in taken:
         ids[:, ::2] = -1  # every other position takes its row of `embeds`
     candidates = {
         "ids": ids,

@@ -50,7 +50,7 @@ def check_interfaces(info: ModelInfo, out: Path) -> None:
     runtime = OnnxRuntime(out)
     for name, graph in graphs(info).items():
         try:
-            found = runtime.session(name).interface
+            found = runtime.load(name).interface
         except Exception as error:  # ONNX Runtime has an exception type for each way in which a file can be unusable
             raise GraphsError(f"graph {name} does not load: {error}; {_MEND}") from error
         wanted = ([tensor.name for tensor in graph.inputs], [tensor.name for tensor in graph.outputs])

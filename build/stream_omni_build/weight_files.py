@@ -19,7 +19,7 @@ BLOCK_BYTES = 32 << 20  # what is turned to row-major order at once
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor's little-endian float32 values lie in its file."""
+    """Where a tensor's little-endian values lie in its file."""
 
     weight: Weight
     shape: tuple[int, ...]
@@ -27,7 +27,7 @@ class Place:
 
     @property
     def length(self) -> int:
-        return 4 * math.prod(self.shape)
+        return self.weight.dtype.itemsize * math.prod(self.shape)
 
     def as_json(self) -> dict[str, Any]:
         form, arguments = self.weight.form
@@ -99,8 +99,8 @@ class WeightFile:
                     raise ValueError(f"{place.weight.sources} gave {tensor.shape}, not {place.shape}")
                 file.seek(place.offset)
                 rows = tensor[None] if tensor.ndim < 2 else tensor
-                step = max(1, BLOCK_BYTES // (4 * math.prod(rows.shape[1:])))
+                step = max(1, BLOCK_BYTES // (rows.itemsize * math.prod(rows.shape[1:])))
                 for begin in range(0, len(rows), step):
-                    values = np.ascontiguousarray(rows[begin : begin + step], "<f4")
+                    values = np.ascontiguousarray(rows[begin : begin + step], place.weight.dtype)
                     file.write(values.data)
                     report(values.nbytes)

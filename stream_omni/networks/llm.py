@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.llama import Stack, last_of
+from stream_omni.networks.screened_head import ScreenedHead
 from stream_omni.networks.weights import Network
 from stream_omni.weights import Weight, weight
 
@@ -27,14 +28,40 @@ class Llm(Network):
     ) -> tuple[Tensor, ...]:
         """``ids`` [B, T], where -1 takes the row of ``embeds`` [B, T, hidden] -> for each of ``rows`` [R] the normed
         hidden state [R, hidden] and the logits [R, text_size] of its last position; then the caches."""
-        looked_up = nn.functional.embedding(ids.clamp(min=0), self.table)
-        x, updated = self.stack(torch.where(ids.unsqueeze(-1) < 0, embeds, looked_up), positions, caches)
-        last = self.stack.norm(last_of(x, rows))
+        last, updated = self._read(ids, embeds, positions, rows, caches)
         return last, self.head(last), *updated
 
+    def _read(
+        self, ids: Tensor, embeds: Tensor, positions: Tensor, rows: Tensor, caches: tuple[Tensor, ...]
+    ) -> tuple[Tensor, list[Tensor]]:
+        looked_up = nn.functional.embedding(ids.clamp(min=0), self.table)
+        x, updated = self.stack(torch.where(ids.unsqueeze(-1) < 0, embeds, looked_up), positions, caches)
+        return self.stack.norm(last_of(x, rows)), updated
+
     def weights(self) -> dict[str, Weight]:
+        return self._stem() | self.head.weights("head", ("lm_head", self.table.shape[0]))
+
+    def _stem(self) -> dict[str, Weight]:
         return {
             "table": weight("model.embed_tokens.weight", *self.table.shape),
             **self.stack.weights("stack", "model.layers", "model.norm"),
-            **self.head.weights("head", ("lm_head", self.table.shape[0])),
         }
+
+
+class GreedyLlm(Llm):
+    """Graph ``llm_greedy``: the same, with the two best ids of a screened head instead of all logits."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        super().__init__(info)
+        self.head = ScreenedHead(info.llama.hidden, info.vocabulary.text_size)  # type: ignore[assignment]
+
+    def forward(
+        self, ids: Tensor, embeds: Tensor, positions: Tensor, rows: Tensor, *caches: Tensor
+    ) -> tuple[Tensor, ...]:
+        """-> the hidden state [R, hidden], the two best ids and their logits [R, 2], and whether they are certain [R];
+        then the caches."""
+        last, updated = self._read(ids, embeds, positions, rows, caches)
+        return last, *self.head(last), *updated
+
+    def weights(self) -> dict[str, Weight]:
+        return self._stem() | self.head.weights("head", "lm_head")

@@ -14,6 +14,7 @@ from stream_omni.model_info import LlamaSizes, ModelInfo
 from stream_omni.networks.linear import Linear
 from stream_omni.networks.llama import MASKED, Block, Places, Rotation, Stack, last_of, rotation
 from stream_omni.networks.operators import constant, reshape, scatter
+from stream_omni.networks.screened_head import ScreenedHead
 from stream_omni.networks.weights import Network
 from stream_omni.weights import Weight, chosen, weight
 
@@ -30,20 +31,37 @@ class SpeechBottomStep(Network):
 
     def forward(self, ids: Tensor, positions: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
         """``ids`` [B, T] -> hidden [B, T, hidden]; the two best CTC labels and their logits [B, T, 2]; the caches."""
-        hidden, logits, updated = self._hear(ids, positions, caches)
-        return hidden, *_two_best(logits), *updated
+        hidden, updated = self._hear(ids, positions, caches)
+        return hidden, *_two_best(self.ctc_head(hidden)), *updated
 
-    def _hear(self, ids: Tensor, positions: Tensor, caches: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _hear(self, ids: Tensor, positions: Tensor, caches: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
         x, updated = self.stack(nn.functional.embedding(ids, self.table), positions, caches)
-        hidden = self.stack.norm(x)
-        return hidden, self.ctc_head(hidden), updated
+        return self.stack.norm(x), updated
 
     def weights(self) -> dict[str, Weight]:
+        return self._stem() | self.ctc_head.weights("ctc_head", ("audio_to_text_proj", self.ctc_head.weight.shape[1]))
+
+    def _stem(self) -> dict[str, Weight]:
         return {
             "table": weight("model.audio_embed_tokens.weight", *self.table.shape),
             **self.stack.weights("stack", "model.bottom_audio_layers", "model.audio_norm"),
-            **self.ctc_head.weights("ctc_head", ("audio_to_text_proj", self.ctc_head.weight.shape[1])),
         }
+
+
+class ScreenedSpeechBottomStep(SpeechBottomStep):
+    """Graph ``speech_bottom_step_screened``: the same pass, whose CTC head is screened."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        super().__init__(info)
+        self.ctc_head = ScreenedHead(info.llama.hidden, info.vocabulary.text_size)  # type: ignore[assignment]
+
+    def forward(self, ids: Tensor, positions: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
+        """As the step, with whether the labels are certain [B, T] before the caches."""
+        hidden, updated = self._hear(ids, positions, caches)
+        return hidden, *self.ctc_head(hidden), *updated
+
+    def weights(self) -> dict[str, Weight]:
+        return self._stem() | self.ctc_head.weights("ctc_head", "audio_to_text_proj")
 
 
 class SpeechBottom(SpeechBottomStep):
@@ -56,7 +74,8 @@ class SpeechBottom(SpeechBottomStep):
 
     def forward(self, ids: Tensor, positions: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
         """As the step, with the soft embeddings [B, T, hidden] before the caches."""
-        hidden, logits, updated = self._hear(ids, positions, caches)
+        hidden, updated = self._hear(ids, positions, caches)
+        logits = self.ctc_head(hidden)
         soft = torch.matmul(torch.softmax(logits, -1), self.text_table)
         return hidden, *_two_best(logits), soft, *updated
 

@@ -29,7 +29,7 @@ def load_weights(network: Network, tensors: TensorSource) -> None:
     """Fill a network that was built on the "meta" device, tensor by tensor."""
     for name, origin in network.weights().items():
         owner, _, leaf = name.rpartition(".")
-        values = torch.from_numpy(np.ascontiguousarray(origin.read(tensors), np.float32))
+        values = torch.from_numpy(np.ascontiguousarray(origin.read(tensors)))
         setattr(network.get_submodule(owner), leaf, nn.Parameter(values, requires_grad=False))
     left = [n for n, p in (*network.named_parameters(), *network.named_buffers()) if p.device == torch.device("meta")]
     if left:

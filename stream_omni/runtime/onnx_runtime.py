@@ -10,7 +10,8 @@ import onnxruntime as ort
 
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
-from stream_omni.runtime.session import Array
+from stream_omni.runtime.screened import LazySession, ScreenedSession, TwoBest
+from stream_omni.runtime.session import Array, Session
 
 
 class OnnxSession:
@@ -78,9 +79,20 @@ class OnnxRuntime:
         self.info = ModelInfo.load(self._existing("assets/model.json"))
         self._graphs = graphs(self.info)
 
-    def session(self, graph: str) -> OnnxSession:
-        """The graph's session, loaded when first asked for: one of :mod:`stream_omni.graphs` or "speech_tokenizer",
-        which comes as ONNX with the checkpoint and keeps its own names."""
+    def session(self, graph: str) -> Session:
+        """To run a graph: one of :mod:`stream_omni.graphs` or "speech_tokenizer", which comes as ONNX with the
+        checkpoint and keeps its own names. Where heads are screened, "speech_bottom_step" and "llm_greedy" are run so,
+        and graphs with whole heads are loaded when a step first needs one."""
+        if not self.info.screened_heads:
+            return self.load(graph)
+        if graph == "speech_bottom_step":
+            return ScreenedSession(self.load("speech_bottom_step_screened"), LazySession(lambda: self.load(graph)))
+        if graph == "llm_greedy":
+            return ScreenedSession(self.load(graph), TwoBest(self.session("llm")))
+        return LazySession(lambda: self.load(graph)) if graph == "llm" else self.load(graph)
+
+    def load(self, graph: str) -> OnnxSession:
+        """Just this graph, loaded when first asked for."""
         if graph not in self._sessions:
             known = self._graphs.get(graph)
             caches = known.cache_names() if known else []

@@ -12,7 +12,7 @@ class TritonPythonModel:
         runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
         prefix_bytes = parameter(args, "prefix_cache_mb") << 20
         slots = parameter(args, "slots")
-        engine = TextEngine(runtime.session("llm"), runtime.info, slots, prefix_bytes=prefix_bytes)
+        engine = TextEngine.served(runtime, runtime.info, slots, prefix_bytes)
         self._model = EngineModel("llm", engine, read_text_request)
 
     def execute(self, requests):
