@@ -7,7 +7,15 @@ import itertools
 import numpy as np
 import pytest
 from stream_omni_demo.world.drawing import draw
-from stream_omni_demo.world.scene import Scene, Thing, colour_is_seen, colours_of, sample_scene, sample_thing
+from stream_omni_demo.world.scene import (
+    Scene,
+    Thing,
+    colour_is_seen,
+    colours_of,
+    sample_scene,
+    sample_scene_with,
+    sample_thing,
+)
 from stream_omni_demo.world.words import NOUNS
 
 
@@ -47,8 +55,15 @@ def test_wanted_things_are_there() -> None:
     generator = np.random.default_rng(3)
     wanted = sample_thing(generator, noun="cat", colour="orange", row=0, column=2)
     for _ in range(20):
-        things = sample_scene(generator, wanted=[wanted]).things
-        assert ("cat", "orange", "top right") in [(thing.noun, thing.colour, thing.place) for thing in things]
+        if scene := sample_scene_with([wanted], generator):
+            shown = [(thing.noun, thing.colour, thing.place) for thing in scene.things]
+            assert ("cat", "orange", "top right") in shown
+
+
+def test_things_that_cannot_be_together_are_told() -> None:
+    generator = np.random.default_rng(3)
+    column = [sample_thing(generator, size="big", row=row, column=1) for row in range(3)]
+    assert all(sample_scene_with(column, generator) is None for _ in range(50))
 
 
 def test_the_same_seed_gives_the_same_picture(scenes: list[Scene]) -> None:

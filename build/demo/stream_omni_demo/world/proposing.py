@@ -30,7 +30,7 @@ _ABSENT: Mapping[str, float] = {"colour": 0.08, "where": 0.1, "count": 0.25, "ex
 _RARELY_ABSENT = 0.06
 _ANYWHERE = 0.15  # of questions what is at a place, whether or not there is anything
 # Of scenes for a question: those that are made to have what it asks about
-_THERE: Mapping[str, float] = {"exists": 0.5, "count": 0.7}
+_THERE: Mapping[str, float] = {"exists": 0.5, "count": 0.7, "what is at": 0.7}
 _MOSTLY_THERE = 0.94
 # Of questions about pictures
 KIND_SHARES: Mapping[str, float] = {
@@ -78,6 +78,8 @@ def wanted_things(question: Question, generator: np.random.Generator) -> list[Th
     if question.kind == "count" and happens(0.5, generator):  # several, else one is by far the commonest answer
         for _ in range(pick((1, 2), generator)):
             wanted += _things_like(question.about, generator)
+    if question.other is not None and len(wanted) == 2:  # else they cannot be compared
+        wanted[1] = replace(wanted[1], size="small" if wanted[0].size == "big" else "big")
     cells = {(thing.row, thing.column) for thing in wanted}
     return wanted if len(cells) == len(wanted) <= 4 else []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -28,6 +28,7 @@ COMPARISONS = {  # by the word that answers use
     "biggest": ("biggest", "largest"),
     "smallest": ("smallest",),
 }
+_REMEMBERED = 20_000  # texts: a recorded one is understood again in every epoch
 _PLAINEST_SHARE = 0.6  # of references that are named in their plainest form
 
 
@@ -58,6 +59,7 @@ def phrase(question: Question, generator: np.random.Generator, split: Split) -> 
     return chosen.fill({slot: _filled(slot, question, generator) for slot in chosen.slots}), chosen
 
 
+@lru_cache(_REMEMBERED)
 def understand(text: str) -> tuple[Question, Paraphrase] | None:
     """What a text asks, if it is a question of the domain, word for word but for capitals."""
     for kind in QUESTION_PATTERNS:

@@ -9,14 +9,15 @@ from stream_omni_demo.world.chance import happens, pick_by_share
 from stream_omni_demo.world.exchange import Exchange
 from stream_omni_demo.world.proposing import KIND_SHARES, propose, wanted_things
 from stream_omni_demo.world.question import phrase, understand
-from stream_omni_demo.world.scene import Scene, sample_scene
+from stream_omni_demo.world.scene import Scene, sample_scene, sample_scene_with
 from stream_omni_demo.world.split import Split
 from stream_omni_demo.world.talk import sample_conversation, understand_conversation
 
 _PICTURE_SHARE = 0.78  # of exchanges that are about a picture
 _NO_PICTURE_SHARE = 0.05  # of exchanges that are about a picture which is not there
 _TALK_WITH_PICTURE_SHARE = 0.3  # of conversations: about nothing in it
-_TRIES = 200
+_TRIES = 200  # for each of some questions about one scene
+_SCENE_TRIES = 20_000  # for a scene that suits a question, which the rarest do one time in hundreds
 
 
 def exchanges_about(scene: Scene, generator: np.random.Generator, count: int, split: Split = "train") -> list[Exchange]:
@@ -70,9 +71,9 @@ def turn_of(text: str, generator: np.random.Generator, split: Split = "train") -
     question, paraphrase = understood
     if happens(_NO_PICTURE_SHARE / _PICTURE_SHARE, generator):
         return None, _exchange(text, NO_PICTURE, question.kind, paraphrase.text)
-    for _ in range(_TRIES):
-        scene = sample_scene(generator, split, wanted_things(question, generator))
-        if right := answer(question, scene):
+    for _ in range(_SCENE_TRIES):
+        scene = sample_scene_with(wanted_things(question, generator), generator, split)
+        if scene and (right := answer(question, scene)):
             return scene, _exchange(text, right, question.kind, paraphrase.text)
     raise ValueError(f"no scene was found in which {text!r} has an answer")
 

@@ -77,14 +77,21 @@ def place_name(row: int, column: int) -> str:
     return " ".join(filter(None, words)) or "middle"
 
 
-def sample_scene(generator: np.random.Generator, split: Split = "train", wanted: Sequence[Thing] = ()) -> Scene:
-    """A scene of the split. ``wanted``: things that it must have, whose places in pixels are chosen here."""
+def sample_scene(generator: np.random.Generator, split: Split = "train") -> Scene:
+    """Any scene of the split."""
     while True:
-        background = pick(BACKGROUND_COLOURS, generator)
-        if all(colour_is_seen(thing.colour, background) for thing in wanted):
-            scene = _with_places(_things(generator, background, wanted), background, generator)
-            if scene is not None and scene.split == split:
-                return scene
+        if scene := sample_scene_with((), generator, split):
+            return scene
+
+
+def sample_scene_with(wanted: Sequence[Thing], generator: np.random.Generator, split: Split = "train") -> Scene | None:
+    """A scene that has these things in their cells, with places in pixels that are chosen here. None if this try does
+    not work out: some things cannot be together, so that trying again may not help."""
+    background = pick(BACKGROUND_COLOURS, generator)
+    if not all(colour_is_seen(thing.colour, background) for thing in wanted):
+        return None
+    scene = _with_places(_things(generator, background, wanted), background, generator)
+    return scene if scene is not None and scene.split == split else None
 
 
 def sample_thing(generator: np.random.Generator, **fixed: Any) -> Thing:
