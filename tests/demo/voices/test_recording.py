@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +31,8 @@ def corpus(folder: Path) -> Corpus:
     return record(parts_of(SMOKE), folder, processes=1, say=lambda line: None)
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
 def test_what_is_read_is_what_was_said(corpus: Corpus) -> None:
@@ -55,7 +56,7 @@ def test_utterances_begin_and_end_with_the_margin(corpus: Corpus) -> None:
 
 def test_a_corpus_is_chosen_from(corpus: Corpus) -> None:
     answers = corpus.select(kind="answer", split="train")
-    assert len(answers) == SMOKE.answers
+    assert len(answers) == SMOKE.answers + SMOKE.answers_of_words
     assert answers.voices == [SMOKE_OUTPUT.name]
     assert len(corpus.select(split="held_out_voice", voice="letters high")) == SMOKE.held_out_voice_questions
     assert answers.seconds == pytest.approx(answers.lengths_s().sum())
@@ -81,7 +82,7 @@ def test_an_interrupted_recording_is_gone_on_with(
     monkeypatch.setattr(recording, "record_part", count)
     record(parts, tmp_path, processes=1, say=lambda line: None)
     assert recorded == [part.name for part in parts if part.name != parts[1].name]
-    assert {k: v for k, v in _contents(tmp_path).items() if "torn" not in k} == _contents(folder)
+    assert {k: v for k, v in _digests(tmp_path).items() if "torn" not in k} == _digests(folder)
 
 
 def test_only_what_changed_is_made_anew(corpus: Corpus, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +98,7 @@ def test_only_what_changed_is_made_anew(corpus: Corpus, folder: Path, monkeypatc
 def test_several_processes_make_the_same_files(corpus: Corpus, folder: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     record(parts_of(SMOKE), tmp_path, processes=2, say=lines.append)
-    assert _contents(tmp_path) == _contents(folder)
+    assert _digests(tmp_path) == _digests(folder)
     assert lines[-1].endswith("0.0 minutes left")
 
 
@@ -119,7 +120,7 @@ def test_the_stage_measures_what_it_made(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, SMOKE, say=lambda line: None)
     run_stages(STAGES, ["corpus"], workshop)
     measured = read_record(tmp_path)["corpus"]["measured"]
-    assert measured["answers"] == SMOKE.answers + SMOKE.held_out_answers
+    assert measured["answers"] == SMOKE.answers + SMOKE.answers_of_words + SMOKE.held_out_answers
     assert measured["voices"] == 3
     assert measured["faulty"] == 0
     index = json.loads((tmp_path / "corpus" / "index.json").read_text(encoding="utf-8"))

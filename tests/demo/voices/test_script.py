@@ -13,8 +13,9 @@ from stream_omni_demo.voices.script import Part, Take, parts_of
 PLAN = replace(
     FULL,
     answers=60,
+    answers_of_words=12,
     output_voice_questions=20,
-    questions=150,
+    questions=260,
     held_out_answers=10,
     held_out_questions=60,
     held_out_voice_questions=30,
@@ -33,9 +34,9 @@ def _said(parts: list[Part], kind: str, split: str) -> list[tuple[str, Take]]:
 def test_there_is_as_much_of_everything_as_the_plan_says(parts: list[Part]) -> None:
     counts = Counter((take.kind, take.split) for part in parts for take in part.takes)
     assert counts == {
-        ("answer", "train"): 60,
+        ("answer", "train"): 72,
         ("answer", "held_out_sentence"): 10,
-        ("question", "train"): 170,
+        ("question", "train"): 280,
         ("question", "held_out_sentence"): 60,
         ("question", "held_out_voice"): 30,
     }

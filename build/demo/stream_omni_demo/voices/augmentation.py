@@ -47,7 +47,7 @@ class Augmentation:
             return bool(generator.random() < share)
 
         return Surroundings(
-            speed=generator.uniform(0.93, 1.07),
+            speed=generator.uniform(0.9, 1.1),
             decay_s=generator.uniform(0.1, 0.5) if happens(0.5) else None,
             echo_db=generator.uniform(-18, -2),
             lowest_hz=generator.uniform(60, 300) if happens(0.4) else None,

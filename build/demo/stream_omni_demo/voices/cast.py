@@ -51,27 +51,37 @@ class Voice:
     kept_out: bool = False
 
 
-def _espeak(inner: str, pitches: tuple[float, ...] = _PITCHES) -> Voice:
-    return Voice(f"espeak {inner}", "espeak", inner, share=1.0, pitches=pitches)
+def _espeak(inner: str) -> Voice:
+    return Voice(f"espeak {inner}", "espeak", inner, share=1.0, pitches=_PITCHES)
 
 
 def _kokoro(inner: str, kept_out: bool = False) -> Voice:
-    return Voice(f"kokoro {inner}", "kokoro", inner, share=0.4, speeds=(0.9, 1.0, 1.1), kept_out=kept_out)
+    return Voice(f"kokoro {inner}", "kokoro", inner, share=0.32, speeds=(0.9, 1.0, 1.1), kept_out=kept_out)
 
 
 # The voice that answers, at its own speed and pitch; it asks too. 22.05 kHz is what the vocoder makes.
 OUTPUT = Voice("slt", "festival", OUTPUT_VOICE, share=4.0, speeds=_OWN, rate_hz=22_050)
 
+_ESPEAK = ("en-us", "en-us+f2", "en-us+f3", "en-us+m2", "en-us+m3", "en-us+m7", "en-us+adam", "en-gb", "en-us-nyc")
+# All of its English voices but the kept out one and one that whispers
+_KOKORO = (
+    *("af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nova", "af_river", "af_sarah"),
+    *("af_sky", "am_adam", "am_echo", "am_eric", "am_fenrir", "am_liam", "am_michael", "am_onyx", "am_puck"),
+    *("am_santa", "bf_alice", "bf_emma", "bf_isabella", "bf_lily", "bm_daniel", "bm_fable", "bm_lewis"),
+)
+_KEPT_OUT = "bm_george"
+
+# Shares: much of what sounds like people and is quick, a little of what is slow, and of the tin voices some of each.
 CAST = (
-    Voice("flite slt", "flite", "slt", share=4.0, pitches=_PITCHES),
-    Voice("flite rms", "flite", "rms", share=4.0),
-    Voice("flite awb", "flite", "awb", share=4.0, pitches=_PITCHES),
-    Voice("flite kal16", "flite", "kal16", share=2.0, pitches=_PITCHES),
-    Voice("pico en-US", "pico", "en-US", share=5.0, pitches=_PITCHES),
-    Voice("pico en-GB", "pico", "en-GB", share=5.0, pitches=_PITCHES),
-    *(_espeak(inner) for inner in ("en-us", "en-gb")),
-    *(_kokoro(inner) for inner in ("af_alloy",)),
-    _kokoro("bm_george", kept_out=True),
+    Voice("flite slt", "flite", "slt", share=6.0, pitches=_PITCHES),
+    Voice("flite rms", "flite", "rms", share=6.0),  # its pitch cannot be set
+    Voice("flite awb", "flite", "awb", share=6.0, pitches=_PITCHES),
+    Voice("flite kal16", "flite", "kal16", share=3.0, pitches=_PITCHES),
+    Voice("pico en-US", "pico", "en-US", share=7.5, pitches=_PITCHES),
+    Voice("pico en-GB", "pico", "en-GB", share=7.5, pitches=_PITCHES),
+    *(_espeak(inner) for inner in _ESPEAK),
+    *(_kokoro(inner) for inner in _KOKORO),
+    _kokoro(_KEPT_OUT, kept_out=True),
 )
 
 # For a training that only shows that everything runs

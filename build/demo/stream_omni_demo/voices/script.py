@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -15,7 +16,8 @@ from stream_omni_demo.plan import Plan
 from stream_omni_demo.voices.cast import CAST, OUTPUT, SECONDS_A_TAKE, SMOKE_CAST, SMOKE_OUTPUT, Voice
 from stream_omni_demo.voices.corpus import Kind, Split
 from stream_omni_demo.voices.synthesizer import Manner
-from stream_omni_demo.world.sentences import answer_sentences, question_sentences
+from stream_omni_demo.world.sentences import answer_sentences, question_sentences, word_sentences
+from stream_omni_demo.world.vocabulary import answer_words
 
 _TAKES_A_PART = 100
 _FORMAT = 1  # of what is made of a take: to be raised when that changes
@@ -55,13 +57,14 @@ def parts_of(plan: Plan) -> list[Part]:
     output, cast = (OUTPUT, CAST) if plan.synthesizers else (SMOKE_OUTPUT, SMOKE_CAST)
     seen = [voice for voice in cast if not voice.kept_out]
     kept_out = [voice for voice in cast if voice.kept_out]
-    takes = {output: [*_answers(plan), *_questions(plan, output, plan.output_voice_questions, "train")]}
+    takes: dict[Voice, list[Take]] = defaultdict(list)
+    takes[output] = [*_answers(plan), *_questions(plan, output, plan.output_voice_questions, "train")]
     for voice, count in _shared(plan.questions, seen):
-        takes[voice] = _questions(plan, voice, count, "train")
+        takes[voice] += _questions(plan, voice, count, "train")
     for voice, count in _shared(plan.held_out_questions, [output, *seen]):
         takes[voice] += _questions(plan, voice, count, "held_out_sentence")
     for voice, count in _shared(plan.held_out_voice_questions, kept_out):
-        takes[voice] = _questions(plan, voice, count, "held_out_voice")
+        takes[voice] += _questions(plan, voice, count, "held_out_voice")
     return sorted((part for item in takes.items() for part in _parts(*item)), key=lambda part: -part.expected_s)
 
 
@@ -69,18 +72,22 @@ def _shared(total: int, voices: Sequence[Voice]) -> Iterator[tuple[Voice, int]]:
     """``total`` takes, dealt out by the voices' shares."""
     ends = np.cumsum([voice.share for voice in voices])
     ends = np.rint(ends / ends[-1] * total).astype(int)
-    yield from zip(voices, np.diff(ends, prepend=0).tolist(), strict=True)
+    counts = np.diff(ends, prepend=0).tolist()
+    yield from ((voice, count) for voice, count in zip(voices, counts, strict=True) if count)
 
 
 def _answers(plan: Plan) -> list[Take]:
-    """By the output voice, in its own manner; no text twice, because it would be said alike."""
+    """By the output voice, in its own manner; no text twice, because it would be said alike. To these come sentences
+    of loose words, so that it says words often that only one answer has."""
     total = plan.answers + plan.held_out_answers
     texts = answer_sentences(_generator(plan, "answers"), total)
     order = _generator(plan, "held out answers").permutation(total)  # the first texts have the commonest words
+    loose = word_sentences(_generator(plan, "words"), plan.answers_of_words, answer_words())
     manner = Manner(OUTPUT.inner)
     return [
-        Take(texts[index], "answer", "train" if place < plan.answers else "held_out_sentence", manner)
-        for place, index in enumerate(order)
+        *(Take(texts[i], "answer", "train", manner) for i in order[: plan.answers]),
+        *(Take(texts[i], "answer", "held_out_sentence", manner) for i in order[plan.answers :]),
+        *(Take(text, "answer", "train", manner) for text in loose),
     ]
 
 
