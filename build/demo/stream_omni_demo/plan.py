@@ -16,6 +16,7 @@ class Plan:
     synthesizers: bool = True  # False: in a voice of tones, so that no synthesizer need be installed
     corpus_processes: int = 2  # that speak side by side
     answers: int = 2500  # by the output voice: more than an hour, which a small vocoder and flow do not exhaust
+    answers_of_words: int = 350  # loose words, each in about a dozen of these
     output_voice_questions: int = 500  # it asks too, so that its units are known from both
     questions: int = 6000  # by many voices: what a recogniser learns is limited by these
     held_out_answers: int = 150
@@ -53,6 +54,7 @@ SMOKE = Plan(
     synthesizers=False,
     corpus_processes=1,
     answers=24,
+    answers_of_words=4,
     output_voice_questions=4,
     questions=24,
     held_out_answers=4,
