@@ -18,6 +18,7 @@ from benchmarks.plans import PLANS  # noqa: E402
 
 MEASUREMENTS = {
     "streams": "closed loop at 1, 2, 4, 8, 16 streams: latencies, rates, underruns, memory",
+    "work": "processor time of each process for a unit, with one stream and with eight",
     "arrivals": "open loop: random arrivals at shares of what the server can do",
     "overhead": "one turn served, against the same turn in process",
     "batching": "eight streams batched, against one at a time",

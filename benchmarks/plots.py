@@ -107,6 +107,22 @@ def _reference(axes: Axes, values: Any) -> None:
     axes.legend(fontsize=7)
 
 
+def _work(axes: Axes, values: Any) -> None:
+    levels = values["streams"]
+    names = list(levels[max(levels, key=int)]["cpu_ms_a_unit"])
+    left = dict.fromkeys(levels, 0.0)
+    for name in names:
+        widths = [levels[n]["cpu_ms_a_unit"].get(name, 0.0) for n in levels]
+        axes.barh([f"{n} streams" for n in levels], widths, 0.6, left=list(left.values()), label=name)
+        left = {n: left[n] + width for n, width in zip(levels, widths, strict=True)}
+    for n in levels:  # what the cores have for a unit while it plays
+        y = list(levels).index(n)
+        budget_ms = 1000 * values["cores"] / _REAL_TIME_HZ / int(n)
+        axes.plot([budget_ms, budget_ms], [y - 0.4, y + 0.4], "k:", label="real time" if y == 0 else None)
+    axes.set_xlabel("ms of processor time a unit")
+    axes.legend(fontsize=6, ncols=2)
+
+
 _PLOTS: dict[str, Callable[[Axes, Any], None]] = {
     "streams": _streams,
     "arrivals": _arrivals,
@@ -114,4 +130,5 @@ _PLOTS: dict[str, Callable[[Axes, Any], None]] = {
     "cancelling": _cancelling,
     "soak": _soak,
     "reference": _reference,
+    "work": _work,
 }

@@ -50,7 +50,8 @@ def measure(subject: Subject, plan: Plan) -> Values:
     times_s = {name: [times[name] for times in found["times"]] for name in found["times"][0]}
     positions = len(asked.prompt.spoken_ids) + steps // 2
     folder, info = subject.served / "graphs", assets.info
-    llm, bottom = ("llm_greedy", "speech_bottom_step_screened") if info.screened_heads else ("llm", "speech_bottom_step")
+    screened, whole = ("llm_greedy", "speech_bottom_step_screened"), ("llm", "speech_bottom_step")
+    llm, bottom = screened if info.screened_heads else whole
     llm_bytes = step_bytes(folder, llm, info, positions)
     speech_bytes = sum(step_bytes(folder, graph, info, positions) for graph in (bottom, "speech_top"))
     operations = _operations(loop, pictured, info)

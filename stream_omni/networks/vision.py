@@ -69,7 +69,11 @@ class VisionEncoder(Network):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """``pixels`` [B, 3, side, side] -> features [B, patches, width] and their projection [B, patches, hidden]."""
-        x = self.patch_embedding(self._patches(pixels)) + self.position_embedding
+        return self.from_patches(self.patch_embedding(self._patches(pixels)))
+
+    def from_patches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As the whole, from each patch's own features [B, patches, width]."""
+        x = x + self.position_embedding
         for layer in self.layers:
             x = layer(x)
         return x, self.project(nn.functional.gelu(self.widen(x)))

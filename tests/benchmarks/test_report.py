@@ -75,8 +75,10 @@ def test_a_fast_single_stream_has_less_to_gain(tmp_path: Path) -> None:
 def test_plots_are_drawn_of_what_is_there(tmp_path: Path) -> None:
     write(tmp_path, "streams", streams(ratio=3.0))
     write(tmp_path, "cancelling", {"cancelled_after_s": [0.1, 2.0], "free_ms_of_each": [50.0, 60.0]})
+    levels = {n: {"cpu_ms_a_unit": {"llm": 3.0, "vocoder": 2.0}} for n in (1, 8)}
+    write(tmp_path, "work", {"cores": 2, "streams": levels})
     drawn = draw(results.load(tmp_path), tmp_path)
-    assert [path.name for path in drawn] == ["streams.svg", "cancelling.svg"]
+    assert [path.name for path in drawn] == ["streams.svg", "cancelling.svg", "work.svg"]
     assert "real time" in drawn[0].read_text(encoding="utf-8")
     before = drawn[0].read_bytes()
     assert draw(results.load(tmp_path), tmp_path)[0].read_bytes() == before

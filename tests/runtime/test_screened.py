@@ -91,7 +91,10 @@ def test_text(runtime: OnnxRuntime) -> None:
     expected = written(runtime, None)
     assert written(runtime, greedy) == expected
     assert greedy.steps > 12 and greedy.uncertain < greedy.steps / 10
-    assert written(runtime, ScreenedSession(Doubtful(runtime.load("llm_greedy")), TwoBest(runtime.load("llm")))) == expected
+    assert (
+        written(runtime, ScreenedSession(Doubtful(runtime.load("llm_greedy")), TwoBest(runtime.load("llm"))))
+        == expected
+    )
 
 
 def test_text_in_the_company_of_a_turn_that_samples(runtime: OnnxRuntime) -> None:
