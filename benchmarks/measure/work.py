@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from stream_omni.serving.stage_processes import StageProcesses
 _STAGES = (*CALLED_STAGES, *ENGINES, FRONT_DOOR)
 _STREAMS = 8
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-Times = Counter[str]  # seconds of processor time, by process
+Times = dict[str, float]  # seconds of processor time, by process
 
 
 def measure(subject: Subject, plan: Plan) -> Values:
@@ -51,16 +50,13 @@ def _work_of(server: int, asker: ServedAsker, plan: Plan, streams: int) -> tuple
     before, began_s = _times(server), time.monotonic()
     with ThreadPoolExecutor(streams) as pool:
         units = sum(pool.map(units_of, range(streams)))
-    spent, seconds = _times(server), time.monotonic() - began_s
-    spent.subtract(before)
-    return spent, seconds, units
+    after, seconds = _times(server), time.monotonic() - began_s
+    return {name: used - before.get(name, 0.0) for name, used in after.items()}, seconds, units
 
 
 def _times(server: int) -> Times:
     processes = StageProcesses(server).of(_STAGES) | {"tritonserver": server}
-    times = Counter({name: _processor_s(number) for name, number in processes.items()})
-    times["client"] = time.process_time()
-    return times
+    return {name: _processor_s(number) for name, number in processes.items()} | {"client": time.process_time()}
 
 
 def _processor_s(number: int) -> float:
@@ -69,9 +65,9 @@ def _processor_s(number: int) -> float:
 
 
 def _describe(rounds: list[tuple[Times, float, int]]) -> Values:
-    spent: Times = sum((times for times, _, _ in rounds), Counter())
+    spent = {name: sum(times[name] for times, _, _ in rounds) for name in rounds[0][0]}
     seconds, units = sum(s for _, s, _ in rounds), sum(n for _, _, n in rounds)
-    each = {name: 1000 * used / units for name, used in spent.most_common()}
+    each = {name: 1000 * used / units for name, used in sorted(spent.items(), key=lambda each: -each[1])}
     return {
         "units": units,
         "cpu_ms_a_unit": each,

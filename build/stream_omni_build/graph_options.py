@@ -17,16 +17,16 @@ _OPTIONS = ("only_units", "screened_heads")
 
 def choose_graphs(info: ModelInfo, checkpoint: Path, profile: Path, progress: Progress) -> ModelInfo:
     """``info`` with the choices of the profile's table [graphs]. Raises ProfileError, CheckpointError."""
-    chosen = _read_options(profile)
+    only_units, screened_heads = (_read_options(profile)[name] for name in _OPTIONS)
     try:
         tokenizer = Tokenizer(checkpoint)
     except ValueError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from error
-    if chosen["only_units"] and not names_units(tokenizer, info):
+    if only_units and not names_units(tokenizer, info):
         progress.say("the tokenizer does not name the speech units and end ids: the unit head keeps all ids")
-        chosen["only_units"] = False
-    chosen["screened_heads"] &= info.vocabulary.text_size >= FEWEST_ROWS
-    return dataclasses.replace(info, **chosen)
+        only_units = False
+    screened_heads &= info.vocabulary.text_size >= FEWEST_ROWS
+    return dataclasses.replace(info, only_units=only_units, screened_heads=screened_heads)
 
 
 def _read_options(profile: Path) -> dict[str, bool]:

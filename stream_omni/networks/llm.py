@@ -13,55 +13,62 @@ from stream_omni.networks.weights import Network
 from stream_omni.weights import Weight, weight
 
 
-class Llm(Network):
-    """Graph ``llm``."""
+class Reading(Network):
+    """What both graphs have in common: all but the head."""
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__()
-        hidden, text = info.llama.hidden, info.vocabulary.text_size
-        self.table = nn.Parameter(torch.empty(text, hidden))
+        self.table = nn.Parameter(torch.empty(info.vocabulary.text_size, info.llama.hidden))
         self.stack = Stack(info.llama, info.llama.llm_layers)
-        self.head = Linear(hidden, text)
 
-    def forward(
-        self, ids: Tensor, embeds: Tensor, positions: Tensor, rows: Tensor, *caches: Tensor
-    ) -> tuple[Tensor, ...]:
-        """``ids`` [B, T], where -1 takes the row of ``embeds`` [B, T, hidden] -> for each of ``rows`` [R] the normed
-        hidden state [R, hidden] and the logits [R, text_size] of its last position; then the caches."""
-        last, updated = self._read(ids, embeds, positions, rows, caches)
-        return last, self.head(last), *updated
-
-    def _read(
+    def read(
         self, ids: Tensor, embeds: Tensor, positions: Tensor, rows: Tensor, caches: tuple[Tensor, ...]
     ) -> tuple[Tensor, list[Tensor]]:
+        """``ids`` [B, T], where -1 takes the row of ``embeds`` [B, T, hidden] -> for each of ``rows`` [R] the normed
+        hidden state [R, hidden] of its last position; the caches."""
         looked_up = nn.functional.embedding(ids.clamp(min=0), self.table)
         x, updated = self.stack(torch.where(ids.unsqueeze(-1) < 0, embeds, looked_up), positions, caches)
         return self.stack.norm(last_of(x, rows)), updated
 
     def weights(self) -> dict[str, Weight]:
-        return self._stem() | self.head.weights("head", ("lm_head", self.table.shape[0]))
-
-    def _stem(self) -> dict[str, Weight]:
         return {
             "table": weight("model.embed_tokens.weight", *self.table.shape),
             **self.stack.weights("stack", "model.layers", "model.norm"),
         }
 
 
-class GreedyLlm(Llm):
-    """Graph ``llm_greedy``: the same, with the two best ids of a screened head instead of all logits."""
+class Llm(Reading):
+    """Graph ``llm``."""
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__(info)
-        self.head = ScreenedHead(info.llama.hidden, info.vocabulary.text_size)  # type: ignore[assignment]
+        self.head = Linear(info.llama.hidden, info.vocabulary.text_size)
 
     def forward(
         self, ids: Tensor, embeds: Tensor, positions: Tensor, rows: Tensor, *caches: Tensor
     ) -> tuple[Tensor, ...]:
-        """-> the hidden state [R, hidden], the two best ids and their logits [R, 2], and whether they are certain [R];
-        then the caches."""
-        last, updated = self._read(ids, embeds, positions, rows, caches)
+        """As :meth:`read`, with the logits [R, text_size] before the caches."""
+        last, updated = self.read(ids, embeds, positions, rows, caches)
+        return last, self.head(last), *updated
+
+    def weights(self) -> dict[str, Weight]:
+        return {**super().weights(), **self.head.weights("head", ("lm_head", self.table.shape[0]))}
+
+
+class GreedyLlm(Reading):
+    """Graph ``llm_greedy``: the same, with the two best ids of a screened head instead of all logits."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        super().__init__(info)
+        self.head = ScreenedHead(info.llama.hidden, info.vocabulary.text_size)
+
+    def forward(
+        self, ids: Tensor, embeds: Tensor, positions: Tensor, rows: Tensor, *caches: Tensor
+    ) -> tuple[Tensor, ...]:
+        """As :meth:`read`, with the two best ids and their logits [R, 2], and whether they are certain [R], before the
+        caches."""
+        last, updated = self.read(ids, embeds, positions, rows, caches)
         return last, *self.head(last), *updated
 
     def weights(self) -> dict[str, Weight]:
-        return self._stem() | self.head.weights("head", "lm_head")
+        return {**super().weights(), **self.head.weights("head", "lm_head")}

@@ -19,49 +19,57 @@ from stream_omni.networks.weights import Network
 from stream_omni.weights import Weight, chosen, weight
 
 
-class SpeechBottomStep(Network):
-    """Graph ``speech_bottom_step``: a generated unit's pass."""
+class Hearing(Network):
+    """What all passes of the bottom stack have in common: all but what becomes of its output."""
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__()
-        hidden, vocabulary = info.llama.hidden, info.vocabulary
-        self.table = nn.Parameter(torch.empty(vocabulary.size, hidden))
+        self.table = nn.Parameter(torch.empty(info.vocabulary.size, info.llama.hidden))
         self.stack = Stack(info.llama, info.llama.bottom_layers)
-        self.ctc_head = Linear(hidden, vocabulary.text_size)
 
-    def forward(self, ids: Tensor, positions: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
-        """``ids`` [B, T] -> hidden [B, T, hidden]; the two best CTC labels and their logits [B, T, 2]; the caches."""
-        hidden, updated = self._hear(ids, positions, caches)
-        return hidden, *_two_best(self.ctc_head(hidden)), *updated
-
-    def _hear(self, ids: Tensor, positions: Tensor, caches: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
+    def hear(self, ids: Tensor, positions: Tensor, caches: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor]]:
+        """``ids`` [B, T] -> normed [B, T, hidden]; the caches."""
         x, updated = self.stack(nn.functional.embedding(ids, self.table), positions, caches)
         return self.stack.norm(x), updated
 
     def weights(self) -> dict[str, Weight]:
-        return self._stem() | self.ctc_head.weights("ctc_head", ("audio_to_text_proj", self.ctc_head.weight.shape[1]))
-
-    def _stem(self) -> dict[str, Weight]:
         return {
             "table": weight("model.audio_embed_tokens.weight", *self.table.shape),
             **self.stack.weights("stack", "model.bottom_audio_layers", "model.audio_norm"),
         }
 
 
-class ScreenedSpeechBottomStep(SpeechBottomStep):
+class SpeechBottomStep(Hearing):
+    """Graph ``speech_bottom_step``: a generated unit's pass."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        super().__init__(info)
+        self.ctc_head = Linear(info.llama.hidden, info.vocabulary.text_size)
+
+    def forward(self, ids: Tensor, positions: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
+        """``ids`` [B, T] -> hidden [B, T, hidden]; the two best CTC labels and their logits [B, T, 2]; the caches."""
+        hidden, updated = self.hear(ids, positions, caches)
+        return hidden, *_two_best(self.ctc_head(hidden)), *updated
+
+    def weights(self) -> dict[str, Weight]:
+        head = self.ctc_head.weights("ctc_head", ("audio_to_text_proj", self.ctc_head.weight.shape[1]))
+        return {**super().weights(), **head}
+
+
+class ScreenedSpeechBottomStep(Hearing):
     """Graph ``speech_bottom_step_screened``: the same pass, whose CTC head is screened."""
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__(info)
-        self.ctc_head = ScreenedHead(info.llama.hidden, info.vocabulary.text_size)  # type: ignore[assignment]
+        self.ctc_head = ScreenedHead(info.llama.hidden, info.vocabulary.text_size)
 
     def forward(self, ids: Tensor, positions: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
         """As the step, with whether the labels are certain [B, T] before the caches."""
-        hidden, updated = self._hear(ids, positions, caches)
+        hidden, updated = self.hear(ids, positions, caches)
         return hidden, *self.ctc_head(hidden), *updated
 
     def weights(self) -> dict[str, Weight]:
-        return self._stem() | self.ctc_head.weights("ctc_head", "audio_to_text_proj")
+        return {**super().weights(), **self.ctc_head.weights("ctc_head", "audio_to_text_proj")}
 
 
 class SpeechBottom(SpeechBottomStep):
@@ -74,7 +82,7 @@ class SpeechBottom(SpeechBottomStep):
 
     def forward(self, ids: Tensor, positions: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
         """As the step, with the soft embeddings [B, T, hidden] before the caches."""
-        hidden, updated = self._hear(ids, positions, caches)
+        hidden, updated = self.hear(ids, positions, caches)
         logits = self.ctc_head(hidden)
         soft = torch.matmul(torch.softmax(logits, -1), self.text_table)
         return hidden, *_two_best(logits), soft, *updated

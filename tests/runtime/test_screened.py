@@ -1,4 +1,4 @@
-"""Engines on screened heads make the ids of whole heads, and the whole head is computed where screening is not certain."""
+"""Engines on screened heads make the ids of whole heads, which are computed where screening is not certain."""
 
 from __future__ import annotations
 
