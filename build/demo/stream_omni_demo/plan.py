@@ -21,12 +21,24 @@ class Plan:
     questions: int = 6000  # by many voices: what a recogniser learns is limited by these
     held_out_answers: int = 150
     held_out_questions: int = 450  # in paraphrases that nothing was trained on, by voices that were
-    held_out_voice_questions: int = 300
+    held_out_voice_questions: int = 220  # by voices that nothing was trained on
+
+    # Hearing and speaking in units: steps, and what is in the batch of each
+    tokenizer_steps: int = 2600
+    tokenizer_rows: int = 16
+    renderings: int = 4  # of each question as units, in other surroundings
+    vocoder_steps: int = 900
+    vocoder_rows: int = 16
+    vocoder_frames: int = 32  # a third of a second: more than a vocoder hears to either side
+    flow_steps: int = 3200
+    flow_rows: int = 16
+    measured_takes: int = 60  # held-out utterances of the output voice, by the gates of vocoder and flow
 
     # The language stacks: steps, and what is in the batch of each. Small batches and many steps teach more in the same
     # time than the other way round, down to where a matrix is too small to be multiplied at full speed.
     seeing_steps: int = 700
     seeing_pictures: int = 16
+    seeing_first_pictures: int = 150  # whose patches the tower's first filters are made for
     reading_steps: int = 2200
     reading_pictures: int = 3
     reading_questions: int = 8  # about each picture; and so many turns without one
@@ -60,8 +72,18 @@ SMOKE = Plan(
     held_out_answers=4,
     held_out_questions=4,
     held_out_voice_questions=4,
+    tokenizer_steps=2,
+    tokenizer_rows=4,
+    renderings=1,
+    vocoder_steps=2,
+    vocoder_rows=2,
+    vocoder_frames=16,
+    flow_steps=2,
+    flow_rows=4,
+    measured_takes=1,
     seeing_steps=2,
     seeing_pictures=2,
+    seeing_first_pictures=4,
     reading_steps=2,
     reading_pictures=1,
     reading_questions=2,

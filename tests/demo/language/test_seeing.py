@@ -6,11 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from stream_omni_demo.language.seeing import Seeing, drawn, reduced, seeing_losses, what_is_seen
+from stream_omni_demo.language.picturing import CELL_PX, drawn, scaled, scene_to_see, sketched
+from stream_omni_demo.language.seeing import Seeing, seeing_losses, what_is_seen
+from stream_omni_demo.language.served import Trained
+from stream_omni_demo.language.whitening import patch_filters
 from stream_omni_demo.sizes import DEMO
 from stream_omni_demo.trainee import Tensors
 from stream_omni_demo.world.scene import sample_scene
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZES
+
+from stream_omni.networks.vision import TOWER
 
 VISION = DEMO.vision  # of 8 x 8 patches
 
@@ -30,30 +35,68 @@ def test_things_are_seen_where_they_are(world_info):
         assert pixels.shape == (3, 384, 384) and -1 <= float(pixels.min()) <= float(pixels.max()) <= 1
 
 
-def test_a_reduced_scene_is_the_same_scene():
+def test_a_scaled_scene_is_the_same_scene():
     generator = np.random.default_rng(1)
     for _ in range(20):
         scene = sample_scene(generator)
-        small = reduced(scene, VISION)
+        small = scaled(scene, 384)
         assert max(small.width_px, small.height_px) == 384
         differing = what_is_seen(scene, VISION) != what_is_seen(small, VISION)
         assert differing.mean() < 0.02, "sizes are rounded to whole pixels"
         assert small.split == scene.split
 
 
+def test_a_sketch_is_nearly_the_picture(world_info):
+    for seed in range(10):
+        scene = scene_to_see(np.random.default_rng(seed))
+        picture = drawn(scene, world_info, np.random.default_rng(seed))
+        cells = torch.nn.functional.avg_pool2d(picture, CELL_PX)
+        sketch = sketched(scene, world_info.vision, np.random.default_rng(seed))
+        assert sketch.shape == cells.shape and float((sketch - cells).abs().median()) < 0.2
+
+
+def first_pictures(world_info, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = np.random.default_rng(0)
+    scenes = [scene_to_see(generator) for _ in range(count)]
+    cells = torch.stack([sketched(scene, world_info.vision, generator) for scene in scenes])
+    return cells, torch.from_numpy(np.stack([what_is_seen(scene, world_info.vision) for scene in scenes]))
+
+
+def test_cells_are_seen_as_pixels_are(world_info):
+    """By filters that tell nothing apart within a cell."""
+    tensors, cells = Tensors.random(world_info, "model", 0), first_pictures(world_info, 6)[0]
+    kernel, bias = patch_filters(cells, world_info.vision)
+    for leaf, value in (("weight", kernel), ("bias", bias)):
+        tensors.get(f"{TOWER}.embeddings.patch_embedding.{leaf}").data.copy_(value)
+    seeing = Seeing(world_info)
+    pixels = torch.randn(2, 3, 384, 384)
+    shown = tensors.run(seeing, torch.nn.functional.avg_pool2d(pixels, CELL_PX))
+    session = Trained(world_info, tensors, as_written=None).session("vision_encoder")
+    projected = torch.from_numpy(session.run({"pixels": pixels.numpy()})["projected"])
+    torch.testing.assert_close(torch.cat(list(shown.values()), -1), seeing.head(projected), atol=1e-3, rtol=1e-3)
+
+
+def test_filters_make_what_differs_between_patches_count_alike(world_info):
+    cells, _ = first_pictures(world_info, 40)
+    kernel, bias = patch_filters(cells, world_info.vision)
+    pixels = cells.repeat_interleave(CELL_PX, 2).repeat_interleave(CELL_PX, 3)
+    described = torch.nn.functional.conv2d(pixels, kernel, bias, stride=kernel.shape[-1]).transpose(0, 1).flatten(1)
+    assert described.shape[0] == world_info.vision.width
+    torch.testing.assert_close(described.mean(1), torch.zeros(len(described)), atol=1e-2, rtol=0)
+    covariance = described @ described.T / described.shape[1]
+    variances = covariance.diagonal()
+    assert 0.9 < float(variances.max()) < 1.1 and float((covariance - variances.diag()).abs().max()) < 0.05
+
+
 def test_steps_lower_the_losses(world_info):
     torch.manual_seed(0)
     tensors, seeing = Tensors.random(world_info, "model", 0), Seeing(world_info)
-    generator = np.random.default_rng(0)
-    scenes = [sample_scene(generator) for _ in range(4)]
-    pixels = torch.stack([drawn(scene, world_info, generator) for scene in scenes])
-    seen = torch.from_numpy(np.stack([what_is_seen(scene, world_info.vision) for scene in scenes]))
+    cells, seen = first_pictures(world_info, 4)
     parameters = [*tensors.used_by(seeing), *seeing.head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     found = []
     for _ in range(20):
-        losses = seeing_losses(tensors.run(seeing, pixels), seen)
-        total = torch.stack(list(losses.values())).sum()
+        total = torch.stack(list(seeing_losses(tensors.run(seeing, cells), seen).values())).sum()
         found.append(total.item())
         optimizer.zero_grad()
         total.backward()

@@ -17,8 +17,8 @@ from stream_omni.tokenizer import Tokenizer
 from stream_omni_demo.language.answering import Asked, Questions, Rest
 from stream_omni_demo.language.hearing import hear
 from stream_omni_demo.language.imagined import Imagination
+from stream_omni_demo.language.picturing import drawn
 from stream_omni_demo.language.reading import Context, padded
-from stream_omni_demo.language.seeing import drawn
 from stream_omni_demo.language.utterances import Utterance, roughened
 from stream_omni_demo.world.exchange import Exchange
 from stream_omni_demo.world.sampling import exchanges_about, sample_exchange, turn_of

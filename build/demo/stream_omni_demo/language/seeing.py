@@ -7,7 +7,6 @@ tower learns first what stands where, through a head that is thrown away.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,16 +14,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stream_omni.image_tiles import tile_image
 from stream_omni.model_info import ModelInfo, VisionSizes
 from stream_omni.networks import make_network
 from stream_omni.networks.vision import VisionEncoder
-from stream_omni_demo.world.drawing import draw
+from stream_omni_demo.language.picturing import CELL_PX
 from stream_omni_demo.world.scene import Scene
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZES
 
 _LEAST_SHARE = 0.3  # of a patch that must be a thing's, to be seen as that thing
-_REDUCED = 0.7  # of the pictures: those that are drawn in the tower's own size
 # What each patch tells: a thing's noun, colour and size (0: no thing), whether its centre is here, the background
 CLASSES = {
     "noun": len(NOUNS) + 1,
@@ -36,7 +33,7 @@ CLASSES = {
 
 
 class Seeing(nn.Module):
-    """The served network, and the head."""
+    """The served network, with a patch embedding that sees cells instead of pixels, and the head."""
 
     def __init__(self, info: ModelInfo) -> None:
         super().__init__()
@@ -45,18 +42,30 @@ class Seeing(nn.Module):
         self.vision = vision
         self.head = nn.Linear(info.llama.hidden, sum(CLASSES.values()))
 
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """``pixels`` [P, 3, side, side] -> logits [P, patches, classes] by the names of :data:`CLASSES`."""
-        _, projected = self.vision(pixels)
+    def forward(self, cells: Tensor) -> dict[str, Tensor]:
+        """``cells`` [P, 3, side / CELL_PX, side / CELL_PX] -> logits [P, patches, classes] by the names of
+        :data:`CLASSES`. The same as for pixels that are all alike within a cell."""
+        sizes, vision = self.vision.sizes, self.vision
+        count = sizes.patch_size_px // CELL_PX  # a side
+        patches = cells.unfold(2, count, count).unfold(3, count, count)  # [P, 3, side, side, count, count]
+        rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(len(cells), sizes.patches, -1)
+        kernel = vision.patch_embedding.weight.reshape(3, count, CELL_PX, count, CELL_PX, -1)
+        assert vision.patch_embedding.bias is not None
+        x = torch.matmul(rows, kernel.sum((2, 4)).flatten(0, 2)) + vision.patch_embedding.bias
+        projected = vision.from_patches(x)[1]
         return dict(zip(CLASSES, torch.split(self.head(projected), list(CLASSES.values()), -1), strict=True))
 
 
 def seeing_losses(shown: Mapping[str, Tensor], seen: Tensor) -> dict[str, Tensor]:
-    """``seen`` [P, patches, 5], as :func:`what_is_seen` has it."""
-    return {
-        name: F.cross_entropy(logits.flatten(0, 1), seen[..., i].flatten())
-        for i, (name, logits) in enumerate(shown.items())
-    }
+    """``seen`` [P, patches, 5], as :func:`what_is_seen` has it. Patches that show a thing count as much as all others
+    together, of which there are many more."""
+    things = seen[..., 0] > 0
+    shares = torch.where(things, 0.5 / things.sum().clamp(min=1), 0.5 / (~things).sum().clamp(min=1))
+    found = {}
+    for i, (name, logits) in enumerate(shown.items()):
+        losses = F.cross_entropy(logits.flatten(0, 1), seen[..., i].flatten(), reduction="none")
+        found[name] = (losses * shares.flatten()).sum()
+    return found
 
 
 def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
@@ -82,25 +91,3 @@ def _covered(begin: float, end: float, patches: int) -> NDArray[np.float64]:
     """The share of each of a row's patches between ``begin`` and ``end``, both counted in patches."""
     edges = np.arange(patches + 1).clip(begin, end)
     return np.diff(edges)
-
-
-def drawn(scene: Scene, info: ModelInfo, generator: np.random.Generator) -> Tensor:
-    """[3, side, side]: the scene as a picture, as the vision tower is given it."""
-    small = reduced(scene, info.vision) if generator.random() < _REDUCED else scene
-    return torch.from_numpy(tile_image(draw(small, generator), info.image, info.vision).pixels[0])
-
-
-def reduced(scene: Scene, vision: VisionSizes) -> Scene:
-    """The same in the size that the tower takes: to reduce a picture takes longer than to draw it."""
-    scale = vision.image_size_px / max(scene.width_px, scene.height_px)
-    things = tuple(
-        replace(
-            thing,
-            centre_x_px=thing.centre_x_px * scale,
-            centre_y_px=thing.centre_y_px * scale,
-            side_px=thing.side_px * scale,
-        )
-        for thing in scene.things
-    )
-    width_px, height_px = round(scene.width_px * scale), round(scene.height_px * scale)
-    return replace(scene, things=things, width_px=width_px, height_px=height_px)

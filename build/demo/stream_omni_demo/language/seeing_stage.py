@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stream_omni.model_info import ModelInfo
+from stream_omni.networks.vision import TOWER
 from stream_omni_demo.checkpoint.folders import demo_info
-from stream_omni_demo.language.seeing import Seeing, drawn, seeing_losses, what_is_seen
+from stream_omni_demo.language.picturing import CELL_PX, drawn, scene_to_see, sketched
+from stream_omni_demo.language.seeing import Seeing, seeing_losses, what_is_seen
+from stream_omni_demo.language.whitening import patch_filters
 from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.trainee import Tensors
-from stream_omni_demo.world.scene import sample_scene
-from stream_omni_demo.world.split import Split
+from stream_omni_demo.world.scene import Scene, sample_scene
 
 NAME = "seeing"
 _LEARNING_RATE = 1e-3
+_PATCHES = f"{TOWER}.embeddings.patch_embedding"
 _JUDGED_BATCHES = 8
 _LEAST_RIGHT = {"noun": 0.9, "colour": 0.95, "size": 0.9}  # of the patches where a thing has its centre
 
@@ -31,11 +35,16 @@ def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
     plan = workshop.plan
     torch.manual_seed(plan.seed)  # of the head
     tensors, seeing = Tensors.random(info, "model", plan.seed), Seeing(info)
+    generator = np.random.default_rng((plan.seed, 5))
+    cells, _ = _batch(info, [scene_to_see(generator) for _ in range(plan.seeing_first_pictures)], generator)
+    kernel, bias = patch_filters(cells, info.vision)
+    tensors.get(f"{_PATCHES}.weight").data.copy_(kernel)
+    tensors.get(f"{_PATCHES}.bias").data.copy_(bias)
 
     def losses(step: int) -> Mapping[str, Tensor]:
         generator = np.random.default_rng((plan.seed, step, 4))
-        pixels, seen = _batch(info, plan.seeing_pictures, generator)
-        return seeing_losses(tensors.run(seeing, pixels), seen)
+        cells, seen = _batch(info, [scene_to_see(generator) for _ in range(plan.seeing_pictures)], generator)
+        return seeing_losses(tensors.run(seeing, cells), seen)
 
     train(
         NAME,
@@ -49,13 +58,10 @@ def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
     return _judge(info, tensors, seeing, plan.seeing_pictures)
 
 
-def _batch(
-    info: ModelInfo, pictures: int, generator: np.random.Generator, split: Split = "train"
-) -> tuple[Tensor, Tensor]:
-    """Pixels, and what is seen at their patches."""
-    scenes = [sample_scene(generator, split) for _ in range(pictures)]
-    pixels = torch.stack([drawn(scene, info, generator) for scene in scenes])
-    return pixels, torch.from_numpy(np.stack([what_is_seen(scene, info.vision) for scene in scenes]))
+def _batch(info: ModelInfo, scenes: Sequence[Scene], generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Cells, and what is seen at their patches."""
+    cells = torch.stack([sketched(scene, info.vision, generator) for scene in scenes])
+    return cells, torch.from_numpy(np.stack([what_is_seen(scene, info.vision) for scene in scenes]))
 
 
 def _judge(info: ModelInfo, tensors: Tensors, seeing: Seeing, pictures: int) -> Measured:
@@ -63,9 +69,11 @@ def _judge(info: ModelInfo, tensors: Tensors, seeing: Seeing, pictures: int) -> 
     generator = np.random.default_rng(0)
     right: dict[str, list[Tensor]] = {name: [] for name in _LEAST_RIGHT}
     for _ in range(_JUDGED_BATCHES):
-        pixels, seen = _batch(info, pictures, generator, "held_out")
+        scenes = [sample_scene(generator, "held_out") for _ in range(pictures)]
+        pixels = torch.stack([drawn(scene, info, generator) for scene in scenes])
+        seen = torch.from_numpy(np.stack([what_is_seen(scene, info.vision) for scene in scenes]))
         with torch.no_grad():
-            shown = tensors.run(seeing, pixels)
+            shown = tensors.run(seeing, F.avg_pool2d(pixels, CELL_PX))
         centres = seen[..., 3] == 1
         for i, name in enumerate(_LEAST_RIGHT):
             right[name].append(shown[name].argmax(-1)[centres] == seen[..., i][centres])

@@ -1,0 +1,75 @@
+"""Pictures to train on, as the vision tower is given them, and quicker ones that teach it the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from stream_omni.image_tiles import tile_image
+from stream_omni.model_info import ModelInfo, VisionSizes
+from stream_omni_demo.world.drawing import draw
+from stream_omni_demo.world.scene import Scene, sample_scene, sample_scene_with, sample_thing
+
+CELL_PX = 4  # of the tower's picture: finer detail tells nothing apart here
+_REDUCED = 0.7  # of the pictures: those that are drawn in the tower's own size
+_SKETCH_PX = 2  # a sketch is drawn so many times smaller than the tower's picture
+_PADDING = (127, 127, 127)  # as layout "pad" has it
+_CROWDED = 0.7  # of the scenes to see by themselves
+_CROWD = (5, 8)  # things, where questions have four at the most
+_BIG = 0.25  # of the things of a crowd
+_CELLS = [(row, column) for row in range(3) for column in range(3)]
+
+
+def drawn(scene: Scene, info: ModelInfo, generator: np.random.Generator) -> Tensor:
+    """[3, side, side]: the scene as a picture, as the vision tower is given it."""
+    if generator.random() < _REDUCED:  # to reduce a picture takes longer than to draw it
+        scene = scaled(scene, info.vision.image_size_px)
+    return torch.from_numpy(tile_image(draw(scene, generator), info.image, info.vision).pixels[0])
+
+
+def sketched(scene: Scene, vision: VisionSizes, generator: np.random.Generator) -> Tensor:
+    """[3, side / CELL_PX, side / CELL_PX]: the means of the picture's cells, of a drawing that is smaller."""
+    side_px = vision.image_size_px // _SKETCH_PX
+    picture = draw(scaled(scene, side_px), generator)
+    square = Image.new("RGB", (side_px, side_px), _PADDING)
+    square.paste(picture, ((side_px - picture.width) // 2, (side_px - picture.height) // 2))
+    pixels = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).to(torch.float32)
+    return F.avg_pool2d(pixels, CELL_PX // _SKETCH_PX) * (2 / 255) - 1
+
+
+def scaled(scene: Scene, longer_px: int) -> Scene:
+    """The same with a longer side of so many pixels."""
+    scale = longer_px / max(scene.width_px, scene.height_px)
+    things = tuple(
+        replace(
+            thing,
+            centre_x_px=thing.centre_x_px * scale,
+            centre_y_px=thing.centre_y_px * scale,
+            side_px=thing.side_px * scale,
+        )
+        for thing in scene.things
+    )
+    width_px, height_px = round(scene.width_px * scale), round(scene.height_px * scale)
+    return replace(scene, things=things, width_px=width_px, height_px=height_px)
+
+
+def scene_to_see(generator: np.random.Generator) -> Scene:
+    """Of the training's scenes, or with more things than those have: each teaches what it looks like."""
+    return _crowd(generator) if generator.random() < _CROWDED else sample_scene(generator)
+
+
+def _crowd(generator: np.random.Generator) -> Scene:
+    while True:
+        cells = generator.permutation(len(_CELLS))[: int(generator.integers(*_CROWD))]
+        sizes = np.where(generator.random(len(cells)) < _BIG, "big", "small")
+        things = [
+            sample_thing(generator, row=_CELLS[cell][0], column=_CELLS[cell][1], size=str(size))
+            for cell, size in zip(cells, sizes, strict=True)
+        ]
+        if scene := sample_scene_with(things, generator):
+            return scene
