@@ -15,7 +15,7 @@ PLAN = replace(
     answers=60,
     answers_of_words=12,
     output_voice_questions=20,
-    questions=260,
+    questions=290,
     held_out_answers=10,
     held_out_questions=60,
     held_out_voice_questions=30,
@@ -36,7 +36,7 @@ def test_there_is_as_much_of_everything_as_the_plan_says(parts: list[Part]) -> N
     assert counts == {
         ("answer", "train"): 72,
         ("answer", "held_out_sentence"): 10,
-        ("question", "train"): 280,
+        ("question", "train"): 310,
         ("question", "held_out_sentence"): 60,
         ("question", "held_out_voice"): 30,
     }

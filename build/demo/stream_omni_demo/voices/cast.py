@@ -28,7 +28,7 @@ SYNTHESIZERS: Mapping[SynthesizerName, Synthesizer] = MappingProxyType(
     }
 )
 SECONDS_A_TAKE: Mapping[SynthesizerName, float] = MappingProxyType(  # of one core, roughly: for the time left
-    {"festival": 0.25, "flite": 0.1, "pico": 0.04, "espeak": 0.05, "kokoro": 2.5, "letters": 0.01}
+    {"festival": 0.13, "flite": 0.05, "pico": 0.03, "espeak": 0.03, "kokoro": 1.7, "letters": 0.01}
 )
 
 _SPEEDS = (0.85, 0.95, 1.0, 1.05, 1.15, 1.25)
@@ -56,7 +56,7 @@ def _espeak(inner: str) -> Voice:
 
 
 def _kokoro(inner: str, kept_out: bool = False) -> Voice:
-    return Voice(f"kokoro {inner}", "kokoro", inner, share=0.32, speeds=(0.9, 1.0, 1.1), kept_out=kept_out)
+    return Voice(f"kokoro {inner}", "kokoro", inner, share=0.27, speeds=(0.9, 1.0, 1.1), kept_out=kept_out)
 
 
 # The voice that answers, at its own speed and pitch; it asks too. 22.05 kHz is what the vocoder makes.
