@@ -61,6 +61,8 @@ class SpeechTokenizer(nn.Module):
         self.blocks = nn.ModuleList([Block(sizes.width, kernel) for kernel in sizes.kernels])
         self.norm = nn.LayerNorm(sizes.width)
         self.project = nn.Linear(sizes.width, len(sizes.levels))
+        # At first all frames look alike, and would be one unit; centred and stretched, they use all levels
+        self.spread = nn.BatchNorm1d(len(sizes.levels), affine=False)
         self.quantizer = Quantizer(sizes.levels)
 
     def latent(self, feats: Tensor, feats_length: Tensor) -> Tensor:
@@ -78,8 +80,12 @@ class SpeechTokenizer(nn.Module):
         length = (length + 1) // 2
         for block in self.blocks:
             x = block(_first(x, length))
-        latent: Tensor = self.project(self.norm(x.transpose(1, 2))).transpose(1, 2)
+        latent: Tensor = self.spread(self.project(self.norm(x.transpose(1, 2))).transpose(1, 2))
         return latent
+
+    def codes(self, feats: Tensor, feats_length: Tensor) -> Tensor:
+        """What the units stand for, in -1..1, with a gradient: [B, axes, N]."""
+        return self.quantizer.rounded(self.latent(feats, feats_length))
 
     def forward(self, feats: Tensor, feats_length: Tensor) -> Tensor:
         """Units, int64 [B, ceil(ceil(T / 2) / 2)]."""
