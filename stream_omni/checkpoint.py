@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from stream_omni.checkpoint_files import CheckpointError, Settings
-from stream_omni.cosyvoice_checkpoint import SOURCE_LINEAR, open_flow, open_hift, read_cosyvoice
+from stream_omni.cosyvoice_checkpoint import open_flow, open_hift, read_cosyvoice
 from stream_omni.image_merge import MERGE_TYPES
 from stream_omni.image_tiles import REFUSED_RATIOS
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
 from stream_omni.tensor_files import CheckpointTensors, check_tensors, read_tensor_index
-from stream_omni.weights import Shapes, TensorSource
+from stream_omni.weights import Shapes, TensorSource, host_tensors
 
 # special id: (its token's name in the tokenizer, its key in config.json)
 _SPECIAL_IDS = {
@@ -79,14 +79,6 @@ def open_sources(
     host = host_tensors(info)
     check_tensors({key: needed[key] | host.get(key, {}) for key in sources}, sources, places)
     return sources
-
-
-def host_tensors(info: ModelInfo) -> dict[str, Shapes]:
-    """What is used outside of the networks: shapes by tensor name, for each tensor source."""
-    needed: dict[str, Shapes] = {"model": {"model.image_newline": (info.llama.hidden,)}}
-    if info.vocoder:
-        needed["hift"] = {f"{SOURCE_LINEAR}.weight": (1, info.vocoder.harmonics), f"{SOURCE_LINEAR}.bias": (1,)}
-    return needed
 
 
 def read_image_layout(config: Mapping[str, Any], tile_px: int) -> ImageLayout:

@@ -18,11 +18,11 @@ from stream_omni.cosyvoice_yaml import Section
 from stream_omni.model_info import FlowSizes, VocoderSizes
 from stream_omni.pickled_tensors import PickledTensors, read_pickle
 from stream_omni.tensor_files import StoredTensor
+from stream_omni.weights import SOURCE_LINEAR
 
 CONFIGURATION = "cosyvoice.yaml"
 VOICES = "spk2info.pt"
 SPEECH_TOKENIZER = "speech_tokenizer_v1.onnx"
-SOURCE_LINEAR = "m_source.l_linear"  # mixes the harmonics; the host's part of the vocoder
 
 Voices = dict[str, NDArray[np.float32]]
 

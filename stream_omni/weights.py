@@ -19,8 +19,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_omni.model_info import ModelInfo
+
 Array = Any  # of NumPy or of PyTorch
 Shapes = dict[str, tuple[int, ...]]  # by tensor name
+
+SOURCE_LINEAR = "m_source.l_linear"  # mixes the harmonics; the host's part of the vocoder
 
 
 class TensorSource(Protocol):
@@ -150,3 +154,11 @@ class Weight:
 def weight(source: str, *shape: int) -> Weight:
     """A parameter that the checkpoint has just so."""
     return Weight((source,), (shape,))
+
+
+def host_tensors(info: ModelInfo) -> dict[str, Shapes]:
+    """What is used outside of the networks: shapes by tensor name, for each tensor source."""
+    needed: dict[str, Shapes] = {"model": {"model.image_newline": (info.llama.hidden,)}}
+    if info.vocoder:
+        needed["hift"] = {f"{SOURCE_LINEAR}.weight": (1, info.vocoder.harmonics), f"{SOURCE_LINEAR}.bias": (1,)}
+    return needed

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from stream_omni.checkpoint import host_tensors
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks import SOURCE_OF, make_network
-from stream_omni.weights import Shapes
+from stream_omni.weights import Shapes, host_tensors
 
 
 def needed_tensors(info: ModelInfo) -> dict[str, Shapes]:
