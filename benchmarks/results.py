@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stream_omni_eval.percentiles import rounded
+
 from benchmarks.machine import ROOT, command_line, describe_commit, describe_machine
 
 FOLDER = ROOT / "benchmarks" / "results"
@@ -24,7 +26,7 @@ def record(name: str, parameters: Values, measure: Callable[[], Values], folder:
     values = measure()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    content = about | {"seconds": round(time.monotonic() - began_s, 1), "values": _rounded(values)}
+    content = about | {"seconds": round(time.monotonic() - began_s, 1), "values": rounded(values)}
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
@@ -33,12 +35,3 @@ def load(folder: Path) -> dict[str, Any]:
     """All result files by the measurement's name."""
     found = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
     return {result["measurement"]: result for result in found}
-
-
-def _rounded(value: Any) -> Any:
-    """Five digits are more than any clock here knows."""
-    if isinstance(value, dict):
-        return {str(name): _rounded(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(part) for part in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -25,10 +25,11 @@ COMMANDS = {
     "health": Command("see whether the server answers", "stream_omni_client.health_command"),
     "serve": Command("start a server on a built directory", "stream_omni.serving.serve", "server"),
     "build": Command("make a built directory from a checkpoint", "stream_omni_build.main", "build"),
+    "eval": Command("tell how good a served system is, on questions of yours", "stream_omni_eval.command", "eval"),
     "replay": Command("compare an installation with recorded cases", "stream_omni_build.replay_command", "build"),
     "record": Command("record such cases from a checkpoint", "stream_omni_build.record_command", "build"),
 }
-_OURS = ("stream_omni", "stream_omni_client", "stream_omni_build")
+_OURS = ("stream_omni", "stream_omni_client", "stream_omni_build", "stream_omni_eval")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,7 +86,8 @@ def _help() -> str:
             *lines,
             "",
             "stream-omni COMMAND --help tells a command's options, stream-omni --version the version.",
-            'serve needs pip install "stream-omni[server]"; build, replay and record need "stream-omni[build]".',
+            'serve needs pip install "stream-omni[server]"; build, replay and record need "stream-omni[build]"; '
+            'eval needs "stream-omni[eval]", and "stream-omni[server]" as well to serve what it judges.',
         ]
     )
 

@@ -27,3 +27,12 @@ class Percentiles:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def rounded(value: Any) -> Any:
+    """JSON with five digits, which is more than any clock or ear here knows."""
+    if isinstance(value, dict):
+        return {str(name): rounded(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
