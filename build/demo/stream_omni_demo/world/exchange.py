@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from stream_omni_demo.world import judging
 from stream_omni_demo.world.split import Split, split_of
 
-_WORD_FOR_WORD = ("count to", "repeat")
-_LISTS = ("describe", "beside")
+WORD_FOR_WORD = ("count to", "repeat")  # kinds of questions
+LISTS = ("describe", "beside")
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Exchange:
 
     def is_right(self, answer: str) -> bool:
         """Whether another answer says the same."""
-        if self.kind in _WORD_FOR_WORD:
+        if self.kind in WORD_FOR_WORD:
             return judging.says_the_same(answer, self.answer)
-        if self.kind in _LISTS and "no" not in self.keys:
+        if self.kind in LISTS and "no" not in self.keys:
             enough = self.answer.partition(" next ")[0]  # what the question has said need not be said again
             return judging.lists_the_same(answer, self.answer) or judging.lists_the_same(answer, enough)
         return judging.says(answer, self.keys, self.question, self.answer)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, NUMBERS, SHAPE, THING, plural
 
-_SAME = {
+SAME = {  # word: the one that it counts as
     **{plural(noun): noun for noun in (*NOUNS, THING, SHAPE)},
     "object": THING,
     "objects": THING,
@@ -26,7 +26,7 @@ _SAME = {
     "none": "no",
     "an": "a",
 }
-_CLASSES: tuple[frozenset[str], ...] = tuple(
+CLASSES: tuple[frozenset[str], ...] = tuple(
     frozenset(words)
     for words in (
         (*COLOURS, *BACKGROUND_COLOURS),
@@ -37,12 +37,12 @@ _CLASSES: tuple[frozenset[str], ...] = tuple(
         ("no",),
     )
 )
-_CONTENT = frozenset().union(*_CLASSES)
+_CONTENT = frozenset().union(*CLASSES)
 
 
 def words_of(text: str) -> list[str]:
     """Small letters, no punctuation, one word for what means the same."""
-    return [_SAME.get(word, word) for word in re.findall(r"[a-z]+", text.lower())]
+    return [SAME.get(word, word) for word in re.findall(r"[a-z]+", text.lower())]
 
 
 def says(given: str, keys: Sequence[str], question: str, right: str) -> bool:
@@ -52,9 +52,9 @@ def says(given: str, keys: Sequence[str], question: str, right: str) -> bool:
     if "one" in keys and not words & set(NUMBERS) and "a" in words:
         words.add("one")
     content = words & _CONTENT
-    wanted = {_SAME.get(key, key) for key in keys}
+    wanted = {SAME.get(key, key) for key in keys}
     said = set(words_of(right))
-    if any(wanted & kind and not content & kind <= said for kind in _CLASSES):
+    if any(wanted & kind and not content & kind <= said for kind in CLASSES):
         return False
     return wanted <= words and content <= said | set(words_of(question)) and ("no" in words) == ("no" in said)
 
