@@ -4,16 +4,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVED ?= served
 PIP_FLAGS ?= -q
+INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test lint serve bench bench-full clean
+.PHONY: help demo test lint serve train-demo bench bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-$(VENV)/installed: pyproject.toml constraints.txt
+# What the virtual environment holds: the one that serves, and what each kind of work adds to it.
+$(VENV)/server: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else \
 	  f"Python 3.11 or 3.12 is needed, $(PYTHON) is {v[0]}.{v[1]}: run make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e '.[server,build,dev]'
+	$(INSTALL) '.[server]'
+	@touch $@
+
+$(VENV)/installed: $(VENV)/server
+	$(INSTALL) '.[server,build,dev]'
+	@touch $@
+
+$(VENV)/train: $(VENV)/installed
+	$(INSTALL) '.[server,build,train,eval]'
 	@touch $@
 
 demo: $(VENV)/installed ## ask a spoken question about a picture: build, serve, ask, stop
@@ -29,6 +39,9 @@ lint: $(VENV)/installed ## ruff and mypy
 
 serve: $(VENV)/installed ## serve the repository that `make demo` built
 	$(BIN)/stream-omni serve --repository $(SERVED)/tiny
+
+train-demo: $(VENV)/train ## train the demo checkpoint, some hours; goes on where it was interrupted
+	$(BIN)/python -m stream_omni_demo
 
 bench: $(VENV)/installed ## measure speed and memory, some minutes; on a machine that does nothing else
 	$(BIN)/python -m benchmarks run --plan quick

@@ -1,0 +1,59 @@
+"""All stages of the demo checkpoint's training, in the smallest amounts."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stream_omni_demo.__main__ import main
+from stream_omni_demo.checkpoint.folders import packed_of
+from stream_omni_demo.pipeline import Workshop, read_record
+from stream_omni_demo.plan import SMOKE
+from stream_omni_demo.stages import STAGES
+
+from stream_omni.checkpoint import open_sources
+
+ROOT = Path(__file__).parents[2]
+
+
+def children_s() -> float:
+    """What ended child processes have used of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_every_stage_comes_after_what_it_needs() -> None:
+    before: set[str] = set()
+    for stage in STAGES:
+        assert stage.name not in before
+        assert before.issuperset(stage.needs), stage.name
+        before.add(stage.name)
+
+
+def test_the_smoke_plan_makes_a_whole_checkpoint_within_two_minutes_of_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before_s = children_s()
+    command = [sys.executable, "-m", "stream_omni_demo", "--plan", "smoke", "--work", str(tmp_path)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "build" / "demo")})
+    assert children_s() - before_s < 120
+    record = read_record(tmp_path)
+    assert list(record) == [stage.name for stage in STAGES]
+    assert record["pack"]["measured"]["untrained_tensors"] == 0
+    packed = packed_of(Workshop(tmp_path, SMOKE))
+    open_sources(packed.language, packed.cosyvoice)
+
+    assert main(["--plan", "smoke", "--work", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("already made") == len(STAGES)
+    assert main(["--plan", "smoke", "--work", str(tmp_path), "vocodr"]) == 1
+    assert "there is no stage vocodr; there are layout, corpus" in capsys.readouterr().err
+
+
+def test_the_stages_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [stage.name for stage in STAGES]
