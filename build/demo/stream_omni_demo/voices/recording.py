@@ -35,7 +35,7 @@ def record(parts: Sequence[Part], folder: Path, processes: int, say: Callable[[s
         done_s += part.expected_s
         now_s = time.monotonic()
         if now_s - said_s > _SAY_EVERY_S or number == len(missing_parts):
-            left_s = (now_s - began_s) * (total_s - done_s) / done_s
+            left_s = (now_s - began_s) * max(0.0, total_s - done_s) / done_s
             say(f"corpus: shard {number} of {len(missing_parts)} ({part.name}); {left_s / 60:.1f} minutes left")
             said_s = now_s
     _write_index(parts, folder)
