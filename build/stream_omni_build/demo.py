@@ -14,7 +14,7 @@ from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni_build.main import main as build
 from stream_omni_build.random_checkpoint import main as build_random
 
-_MEDIA = Path(__file__).parents[1] / "demo_media"
+_MEDIA = Path(__file__).parents[1] / "demo" / "media"
 _HONESTY = """
 Until the trained demo checkpoint exists, this one has RANDOM weights of the real architecture: what you see is the real
 server, the real stages and the real stream, but transcript, text and sound mean nothing.

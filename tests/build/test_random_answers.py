@@ -35,7 +35,7 @@ from stream_omni.token2wav import synthesize
 from stream_omni.tokenizer import Tokenizer, speakable_mask
 from stream_omni.transcript import collapse
 
-MEDIA = Path(__file__).parents[2] / "build" / "demo_media"
+MEDIA = Path(__file__).parents[2] / "build" / "demo" / "media"
 
 
 class Model:

@@ -11,7 +11,7 @@ from PIL import Image
 from stream_omni_client import Audio
 
 ROOT = Path(__file__).parents[2]
-MEDIA = ROOT / "build" / "demo_media"
+MEDIA = ROOT / "build" / "demo" / "media"
 
 
 @pytest.mark.parametrize(("document", "count", "written"), [("docs/client.md", 6, 2), ("README.md", 1, 1)])

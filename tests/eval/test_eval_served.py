@@ -10,7 +10,7 @@ import pytest
 from stream_omni_client.command import main
 from stream_omni_eval import command, judge
 
-MEDIA = Path(__file__).parents[2] / "build" / "demo_media"
+MEDIA = Path(__file__).parents[2] / "build" / "demo" / "media"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from stream_omni_eval import judge
 from stream_omni_eval.judge import Judge
 from stream_omni_eval.words import word_error_rate, words_of
 
-QUESTION = Path(__file__).parents[2] / "build" / "demo_media" / "question.wav"
+QUESTION = Path(__file__).parents[2] / "build" / "demo" / "media" / "question.wav"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from stream_omni_demo.voices.noise import noises
 from stream_omni.audio import Samples
 
 RATE_HZ = 16_000
-QUESTION = Path(__file__).parents[3] / "build" / "demo_media" / "question.wav"
+QUESTION = Path(__file__).parents[3] / "build" / "demo" / "media" / "question.wav"
 NOTHING = Surroundings(
     speed=1.0,
     decay_s=None,

@@ -1,7 +1,6 @@
 """A look at the domain: sample scenes as one picture, and what can be asked about them.
 
 python -m stream_omni_demo.world --out DIR      writes scenes.png and exchanges.txt
-python -m stream_omni_demo.world --media DIR    writes picture.png, the one that the demo ships
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from PIL import Image, ImageDraw
 from stream_omni_demo.world.drawing import draw
 from stream_omni_demo.world.sampling import exchanges_about, sample_exchange
 from stream_omni_demo.world.scene import Scene, sample_scene
-from stream_omni_demo.world.shipped import shipped_picture
 
 _COLUMNS, _ROWS = 4, 3
 _CELL_PX = (330, 260)
@@ -25,19 +23,14 @@ _CONVERSATIONS = 30
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, metavar="DIR")
-    parser.add_argument("--media", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other scenes (default %(default)s)")
     arguments = parser.parse_args()
-    if arguments.media:
-        arguments.media.mkdir(parents=True, exist_ok=True)
-        shipped_picture().save(arguments.media / "picture.png", optimize=True)
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        generator = np.random.default_rng(arguments.seed)
-        scenes = [sample_scene(generator) for _ in range(_COLUMNS * _ROWS)]
-        _sheet(scenes, generator).save(arguments.out / "scenes.png", optimize=True)
-        (arguments.out / "exchanges.txt").write_text(_exchanges(scenes, generator), encoding="utf-8")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(arguments.seed)
+    scenes = [sample_scene(generator) for _ in range(_COLUMNS * _ROWS)]
+    _sheet(scenes, generator).save(arguments.out / "scenes.png", optimize=True)
+    (arguments.out / "exchanges.txt").write_text(_exchanges(scenes, generator), encoding="utf-8")
 
 
 def _sheet(scenes: list[Scene], generator: np.random.Generator) -> Image.Image:
