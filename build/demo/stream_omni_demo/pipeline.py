@@ -86,8 +86,8 @@ def _run(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> None:
     measured = dict(stage.make(workshop))
     fault = stage.gate(measured) if workshop.plan.judged else ""
     entry = {"made_from": made_from, "seconds": round(time.monotonic() - began_s, 1), "measured": measured}
-    record = read_record(workshop.folder) | {stage.name: entry | {"passed": not fault}}  # another stage may have written
-    _write_record(workshop.folder, record)
+    # read again: another stage may have been made meanwhile
+    _write_record(workshop.folder, read_record(workshop.folder) | {stage.name: entry | {"passed": not fault}})
     shown = ", ".join(f"{key} {value:.4g}" for key, value in measured.items())
     workshop.say(f"{stage.name}: made in {entry['seconds']:.0f} s ({shown})")
     if fault:
