@@ -37,7 +37,8 @@ class Plan:
     # The language stacks: steps, and what is in the batch of each. Small batches and many steps teach more in the same
     # time than the other way round, down to where a matrix is too small to be multiplied at full speed.
     seeing_steps: int = 700
-    seeing_pictures: int = 16
+    seeing_pictures: int = 5
+    seeing_views: int = 4  # of each picture, moved and mirrored
     seeing_first_pictures: int = 150  # whose patches the tower's first filters are made for
     reading_steps: int = 2200
     reading_pictures: int = 3
@@ -83,6 +84,7 @@ SMOKE = Plan(
     measured_takes=1,
     seeing_steps=2,
     seeing_pictures=2,
+    seeing_views=2,
     seeing_first_pictures=4,
     reading_steps=2,
     reading_pictures=1,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from stream_omni_demo.language.picturing import CELL_PX, drawn, scaled, scene_to_see, sketched
+from stream_omni_demo.language.picturing import CELL_PX, drawn, scaled, scene_to_see, sketched, view
 from stream_omni_demo.language.seeing import Seeing, seeing_losses, what_is_seen
 from stream_omni_demo.language.served import Trained
 from stream_omni_demo.language.whitening import patch_filters
@@ -53,6 +53,29 @@ def test_a_sketch_is_nearly_the_picture(world_info):
         cells = torch.nn.functional.avg_pool2d(picture, CELL_PX)
         sketch = sketched(scene, world_info.vision, np.random.default_rng(seed))
         assert sketch.shape == cells.shape and float((sketch - cells).abs().median()) < 0.2
+
+
+def test_a_view_shows_what_it_says(world_info):
+    """What is at a thing's centre in the sketch is at its centre in the view."""
+    generator, agreed = np.random.default_rng(3), []
+    for _ in range(20):
+        scene = scene_to_see(generator)
+        sketch = sketched(scene, world_info.vision, generator)
+        moved, moved_scene = view(sketch, scene, generator)
+        assert moved.shape == sketch.shape
+        for before, after in zip(scene.things, moved_scene.things, strict=True):
+            colours = [at_centre(*which) for which in ((sketch, scene, before), (moved, moved_scene, after))]
+            if all(colour is not None for colour in colours):
+                agreed.append(float((colours[0] - colours[1]).abs().max()) < 0.5)
+    assert len(agreed) > 50 and np.mean(agreed) > 0.9, "but for rounding to cells"
+
+
+def at_centre(cells, scene, thing) -> torch.Tensor | None:
+    px = max(scene.width_px, scene.height_px) / cells.shape[-1]
+    left, top = ((max(scene.width_px, scene.height_px) - side) / 2 for side in (scene.width_px, scene.height_px))
+    x, y = int((thing.centre_x_px + left) / px), int((thing.centre_y_px + top) / px)
+    inside = 0 <= x < cells.shape[-1] and 0 <= y < cells.shape[-1]
+    return cells[:, y, x] if inside else None
 
 
 def first_pictures(world_info, count: int) -> tuple[torch.Tensor, torch.Tensor]:

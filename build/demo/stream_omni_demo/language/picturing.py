@@ -19,6 +19,7 @@ CELL_PX = 4  # of the tower's picture: finer detail tells nothing apart here
 _REDUCED = 0.7  # of the pictures: those that are drawn in the tower's own size
 _SKETCH_PX = 2  # a sketch is drawn so many times smaller than the tower's picture
 _PADDING = (127, 127, 127)  # as layout "pad" has it
+_MOVED_CELLS = 6
 _CROWDED = 0.7  # of the scenes to see by themselves
 _CROWD = (5, 8)  # things, where questions have four at the most
 _BIG = 0.25  # of the things of a crowd
@@ -40,6 +41,24 @@ def sketched(scene: Scene, vision: VisionSizes, generator: np.random.Generator) 
     square.paste(picture, ((side_px - picture.width) // 2, (side_px - picture.height) // 2))
     pixels = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).to(torch.float32)
     return F.avg_pool2d(pixels, CELL_PX // _SKETCH_PX) * (2 / 255) - 1
+
+
+def view(cells: Tensor, scene: Scene, generator: np.random.Generator) -> tuple[Tensor, Scene]:
+    """A picture and its scene as they are in a mirror, or moved by up to half a patch, or both: quicker than drawing
+    another one. What comes in at the edges is more of what is there."""
+    longer_px = max(scene.width_px, scene.height_px)
+    px = longer_px / cells.shape[-1]  # of the scene, a cell
+    left, up = (int(n) for n in generator.integers(-_MOVED_CELLS, _MOVED_CELLS + 1, 2))
+    edges = F.pad(cells[None], (_MOVED_CELLS,) * 4, mode="replicate")[0]
+    rows, columns = (slice(_MOVED_CELLS + n, _MOVED_CELLS + n + cells.shape[-1]) for n in (up, left))
+    moved = edges[:, rows, columns]
+    things = [
+        replace(t, centre_x_px=t.centre_x_px - left * px, centre_y_px=t.centre_y_px - up * px) for t in scene.things
+    ]
+    if generator.random() < 0.5:
+        moved = moved.flip(-1)
+        things = [replace(thing, centre_x_px=scene.width_px - thing.centre_x_px) for thing in things]
+    return moved, replace(scene, things=tuple(things))
 
 
 def scaled(scene: Scene, longer_px: int) -> Scene:

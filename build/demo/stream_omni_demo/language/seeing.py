@@ -82,7 +82,8 @@ def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
         here = share > most
         most = np.maximum(most, share)
         seen[here, :3] = NOUNS.index(thing.noun) + 1, COLOURS.index(thing.colour) + 1, SIZES.index(thing.size) + 1
-        seen[min(int(y), len(seen) - 1), min(int(x), len(seen) - 1), 3] = 1
+        if 0 <= y < len(seen) and 0 <= x < len(seen):
+            seen[int(y), int(x), 3] = 1
     seen[..., 4] = BACKGROUND_COLOURS.index(scene.background)
     return seen.reshape(vision.patches, len(CLASSES))
 

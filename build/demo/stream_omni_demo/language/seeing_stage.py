@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -12,13 +12,13 @@ from torch import Tensor
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks.vision import TOWER
 from stream_omni_demo.checkpoint.folders import demo_info
-from stream_omni_demo.language.picturing import CELL_PX, drawn, scene_to_see, sketched
+from stream_omni_demo.language.picturing import CELL_PX, drawn, scene_to_see, sketched, view
 from stream_omni_demo.language.seeing import Seeing, seeing_losses, what_is_seen
 from stream_omni_demo.language.whitening import patch_filters
 from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.trainee import Tensors
-from stream_omni_demo.world.scene import Scene, sample_scene
+from stream_omni_demo.world.scene import sample_scene
 
 NAME = "seeing"
 _LEARNING_RATE = 1e-3
@@ -36,14 +36,14 @@ def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
     torch.manual_seed(plan.seed)  # of the head
     tensors, seeing = Tensors.random(info, "model", plan.seed), Seeing(info)
     generator = np.random.default_rng((plan.seed, 5))
-    cells, _ = _batch(info, [scene_to_see(generator) for _ in range(plan.seeing_first_pictures)], generator)
+    cells, _ = _batch(info, plan.seeing_first_pictures, 1, generator)
     kernel, bias = patch_filters(cells, info.vision)
     tensors.get(f"{_PATCHES}.weight").data.copy_(kernel)
     tensors.get(f"{_PATCHES}.bias").data.copy_(bias)
 
     def losses(step: int) -> Mapping[str, Tensor]:
         generator = np.random.default_rng((plan.seed, step, 4))
-        cells, seen = _batch(info, [scene_to_see(generator) for _ in range(plan.seeing_pictures)], generator)
+        cells, seen = _batch(info, plan.seeing_pictures, plan.seeing_views, generator)
         return seeing_losses(tensors.run(seeing, cells), seen)
 
     train(
@@ -55,13 +55,20 @@ def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
         workshop.say,
     )
     tensors.save(workshop.trained(NAME), seeing)
-    return _judge(info, tensors, seeing, plan.seeing_pictures)
+    return _judge(info, tensors, seeing, plan.seeing_pictures * plan.seeing_views)
 
 
-def _batch(info: ModelInfo, scenes: Sequence[Scene], generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Cells, and what is seen at their patches."""
-    cells = torch.stack([sketched(scene, info.vision, generator) for scene in scenes])
-    return cells, torch.from_numpy(np.stack([what_is_seen(scene, info.vision) for scene in scenes]))
+def _batch(info: ModelInfo, pictures: int, views: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Views of pictures in cells, and what is seen at their patches."""
+    cells, seen = [], []
+    for _ in range(pictures):
+        scene = scene_to_see(generator)
+        sketch = sketched(scene, info.vision, generator)
+        for _ in range(views):
+            moved, moved_scene = view(sketch, scene, generator)
+            cells.append(moved)
+            seen.append(what_is_seen(moved_scene, info.vision))
+    return torch.stack(cells), torch.from_numpy(np.stack(seen))
 
 
 def _judge(info: ModelInfo, tensors: Tensors, seeing: Seeing, pictures: int) -> Measured:
