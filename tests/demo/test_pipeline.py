@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from stream_omni_demo.__main__ import main
 from stream_omni_demo.checkpoint.folders import packed_of
-from stream_omni_demo.pipeline import Workshop, read_record
-from stream_omni_demo.plan import SMOKE
+from stream_omni_demo.pipeline import Workshop, left_to_make, read_record
+from stream_omni_demo.plan import FULL, SMOKE
 from stream_omni_demo.stages import STAGES
 
 from stream_omni.checkpoint import open_sources
@@ -46,6 +46,9 @@ def test_the_smoke_plan_makes_a_whole_checkpoint_within_two_minutes_of_work(
     assert record["pack"]["measured"]["untrained_tensors"] == 0
     packed = packed_of(Workshop(tmp_path, SMOKE))
     open_sources(packed.language, packed.cosyvoice)
+
+    assert left_to_make(STAGES, Workshop(tmp_path, SMOKE)) == []
+    assert left_to_make(STAGES, Workshop(tmp_path, FULL)) == list(record)
 
     assert main(["--plan", "smoke", "--work", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("already made") == len(STAGES)

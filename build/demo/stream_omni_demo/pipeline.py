@@ -76,9 +76,7 @@ def _with_needs(known: Mapping[str, Stage], wanted: Sequence[str]) -> list[str]:
 
 def _run(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> None:
     made_from = _digest(stage, known, workshop)
-    record = read_record(workshop.folder)
-    before = record.get(stage.name)
-    if before and before["made_from"] == made_from and before["passed"]:
+    if _is_made(stage, known, workshop):
         workshop.say(f"{stage.name}: already made")
         return
     workshop.say(f"{stage.name}: {stage.about}")
@@ -92,6 +90,17 @@ def _run(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> None:
     workshop.say(f"{stage.name}: made in {entry['seconds']:.0f} s ({shown})")
     if fault:
         raise GateError(f"{stage.name}: {fault}")
+
+
+def left_to_make(stages: Sequence[Stage], workshop: Workshop) -> list[str]:
+    """Names of those that were not made from the workshop's plan, or did not pass their gates."""
+    known = {stage.name: stage for stage in stages}
+    return [stage.name for stage in stages if not _is_made(stage, known, workshop)]
+
+
+def _is_made(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> bool:
+    entry = read_record(workshop.folder).get(stage.name)
+    return bool(entry and entry["made_from"] == _digest(stage, known, workshop) and entry["passed"])
 
 
 def _digest(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> str:
