@@ -27,7 +27,7 @@ def expectation(exchange: Exchange) -> dict[str, list[str]]:
     keywords = ["|".join(_forms(word)) for word in sorted(wanted)]
     if "one" in wanted:
         keywords = [f"{word}|a|an" if word.startswith("one") else word for word in keywords]
-    return {"keywords": keywords, "forbidden": sorted(form for word in forbidden for form in _forms(word))}
+    return {"keywords": keywords, "forbidden": sorted({form for word in forbidden for form in _forms(word)})}
 
 
 def _listings(answer: str) -> list[str]:
