@@ -6,13 +6,14 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from stream_omni_demo.__main__ import main
 from stream_omni_demo.checkpoint.folders import packed_of
 from stream_omni_demo.pipeline import Workshop, left_to_make, read_record
-from stream_omni_demo.plan import FULL, SMOKE
+from stream_omni_demo.plan import FULL, SMOKE, Plan
 from stream_omni_demo.stages import STAGES
 
 from stream_omni.checkpoint import open_sources
@@ -49,11 +50,19 @@ def test_the_smoke_plan_makes_a_whole_checkpoint_within_two_minutes_of_work(
 
     assert left_to_make(STAGES, Workshop(tmp_path, SMOKE)) == []
     assert left_to_make(STAGES, Workshop(tmp_path, FULL)) == list(record)
+    more_top = Workshop(tmp_path, replace(SMOKE, top_steps=SMOKE.top_steps + 1))
+    assert left_to_make(STAGES, more_top) == ["top"]
 
     assert main(["--plan", "smoke", "--work", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("already made") == len(STAGES)
     assert main(["--plan", "smoke", "--work", str(tmp_path), "vocodr"]) == 1
     assert "there is no stage vocodr; there are layout, corpus" in capsys.readouterr().err
+
+
+def test_every_amount_of_the_plan_makes_a_stage_anew() -> None:
+    same_result = {"name", "seed", "judged", "threads", "corpus_processes"}  # or, for seed and judged, all of them
+    amounts = {name for stage in STAGES for name in stage.amounts}
+    assert amounts == {field.name for field in fields(Plan)} - same_result
 
 
 def test_the_stages_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

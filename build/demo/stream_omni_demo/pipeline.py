@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,11 @@ class Stage:
     make: Callable[[Workshop], Measured]
     gate: Callable[[Measured], str]
     needs: tuple[str, ...] = ()
+    amounts: tuple[str, ...] = ()  # the plan's that ``make`` depends on: another one of these, and it is made again
 
 
 def run_stages(stages: Sequence[Stage], wanted: Sequence[str], workshop: Workshop) -> None:
-    """Make ``wanted`` (all, if empty) and what they need, except for what is there already from the same plan.
+    """Make ``wanted`` (all, if empty) and what they need, except for what is there already from the same amounts.
 
     Raises GateError where a stage is not good enough, ValueError for a name that no stage has.
     """
@@ -104,9 +105,9 @@ def _is_made(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> bo
 
 
 def _digest(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> str:
-    """Of the plan and of all that came before."""
-    record = read_record(workshop.folder)
-    parts: list[Any] = [stage.name, asdict(workshop.plan)]
+    """Of the stage's amounts and of all that came before."""
+    record, plan = read_record(workshop.folder), workshop.plan
+    parts: list[Any] = [stage.name, plan.seed, plan.judged, {name: getattr(plan, name) for name in stage.amounts}]
     parts += [record.get(name, {}).get("made_from") for name in known[stage.name].needs]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -70,4 +70,18 @@ def gate(measured: Measured) -> str:
     return "; ".join(faults)
 
 
-STAGE = Stage(NAME, "the bottom stack learns to hear", make, gate, needs=("layout", "units"))
+STAGE = Stage(
+    NAME,
+    "the bottom stack learns to hear",
+    make,
+    gate,
+    needs=("layout", "units"),
+    amounts=(
+        "ctc_steps",
+        "ctc_questions",
+        "ctc_answered",
+        "ctc_answers_each",
+        "ctc_answers_alone",
+        "judged_utterances",
+    ),
+)

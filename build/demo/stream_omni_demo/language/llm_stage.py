@@ -79,4 +79,11 @@ def gate(measured: Measured) -> str:
     )
 
 
-STAGE = Stage(NAME, "the language model learns to answer speech", make, gate, needs=("units", "ctc", "reading"))
+STAGE = Stage(
+    NAME,
+    "the language model learns to answer speech",
+    make,
+    gate,
+    needs=("units", "ctc", "reading"),
+    amounts=("llm_steps", "llm_pictures", "llm_questions", "judged_utterances"),
+)

@@ -59,4 +59,11 @@ def gate(measured: Measured) -> str:
     return f"{measured['right']:.1%} of the answers are right, at least {_LEAST_RIGHT:.0%} must be"
 
 
-STAGE = Stage(NAME, "the language model learns to answer what is typed", make, gate, needs=("layout", "seeing"))
+STAGE = Stage(
+    NAME,
+    "the language model learns to answer what is typed",
+    make,
+    gate,
+    needs=("layout", "seeing"),
+    amounts=("reading_steps", "reading_pictures", "reading_questions", "judged_utterances"),
+)

@@ -95,4 +95,11 @@ def gate(measured: Measured) -> str:
     )
 
 
-STAGE = Stage(NAME, "the vision tower learns what is in a picture", make, gate, needs=("layout",))
+STAGE = Stage(
+    NAME,
+    "the vision tower learns what is in a picture",
+    make,
+    gate,
+    needs=("layout",),
+    amounts=("seeing_steps", "seeing_pictures", "seeing_views", "seeing_first_pictures"),
+)

@@ -104,4 +104,11 @@ def gate(measured: Measured) -> str:
     return "; ".join(faults)
 
 
-STAGE = Stage(NAME, "the top stack learns to speak", make, gate, needs=("layout", "units", "ctc"))
+STAGE = Stage(
+    NAME,
+    "the top stack learns to speak",
+    make,
+    gate,
+    needs=("layout", "units", "ctc"),
+    amounts=("top_steps", "top_answers_alone", "top_prompts", "top_answers_each", "judged_answers"),
+)

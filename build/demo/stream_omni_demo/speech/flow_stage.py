@@ -46,4 +46,11 @@ def gate(measured: Measured) -> str:
     return ""
 
 
-STAGE = Stage(NAME, "units become the output voice's mel", make, gate, needs=("layout", "takes", "units"))
+STAGE = Stage(
+    NAME,
+    "units become the output voice's mel",
+    make,
+    gate,
+    needs=("layout", "takes", "units"),
+    amounts=("flow_steps", "flow_rows", "measured_takes"),
+)

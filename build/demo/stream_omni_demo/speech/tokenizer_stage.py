@@ -90,4 +90,11 @@ def gate(measured: Measured) -> str:
     return "; ".join(faults)
 
 
-STAGE = Stage(NAME, "a network that turns heard speech into units", make, gate, needs=("layout", "corpus"))
+STAGE = Stage(
+    NAME,
+    "a network that turns heard speech into units",
+    make,
+    gate,
+    needs=("layout", "corpus"),
+    amounts=("tokenizer_steps", "tokenizer_rows"),
+)

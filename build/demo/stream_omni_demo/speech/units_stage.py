@@ -39,4 +39,11 @@ def _gate(measured: Measured) -> str:
     return ""  # the speech tokenizer has passed its own
 
 
-STAGE = Stage(NAME, "the corpus as units, questions in several surroundings", make, _gate, needs=("speech_tokenizer",))
+STAGE = Stage(
+    NAME,
+    "the corpus as units, questions in several surroundings",
+    make,
+    _gate,
+    needs=("speech_tokenizer",),
+    amounts=("renderings",),
+)

@@ -50,4 +50,11 @@ def gate(measured: Measured) -> str:
     )
 
 
-STAGE = Stage(NAME, "HiFT makes speech of the output voice's mel", make, gate, needs=("layout", "takes"))
+STAGE = Stage(
+    NAME,
+    "HiFT makes speech of the output voice's mel",
+    make,
+    gate,
+    needs=("layout", "takes"),
+    amounts=("vocoder_steps", "vocoder_rows", "vocoder_frames", "measured_takes"),
+)

@@ -73,4 +73,14 @@ def _gate(measured: Measured) -> str:
     return "; ".join(faults)
 
 
-STAGES = (Stage("corpus", "speech of all voices", make_corpus, _gate),)
+_AMOUNTS = (
+    "synthesizers",
+    "answers",
+    "answers_of_words",
+    "output_voice_questions",
+    "questions",
+    "held_out_answers",
+    "held_out_questions",
+    "held_out_voice_questions",
+)
+STAGES = (Stage("corpus", "speech of all voices", make_corpus, _gate, amounts=_AMOUNTS),)
