@@ -21,10 +21,10 @@ class Plan:
     questions: int = 6000  # by many voices: what a recogniser learns is limited by these
     held_out_answers: int = 150
     held_out_questions: int = 450  # in paraphrases that nothing was trained on, by voices that were
-    held_out_voice_questions: int = 220  # by voices that nothing was trained on
+    held_out_voice_questions: int = 140  # by voices that nothing was trained on
 
     # Hearing and speaking in units: steps, and what is in the batch of each
-    tokenizer_steps: int = 2600
+    tokenizer_steps: int = 2000
     tokenizer_rows: int = 16
     renderings: int = 4  # of each question as units, in other surroundings
     vocoder_steps: int = 900
@@ -36,10 +36,10 @@ class Plan:
 
     # The language stacks: steps, and what is in the batch of each. Small batches and many steps teach more in the same
     # time than the other way round, down to where a matrix is too small to be multiplied at full speed.
-    seeing_steps: int = 700
-    seeing_pictures: int = 5
+    seeing_steps: int = 2500
+    seeing_pictures: int = 16
     seeing_views: int = 4  # of each picture, moved and mirrored
-    seeing_first_pictures: int = 150  # whose patches the tower's first filters are made for
+    seeing_first_pictures: int = 400  # whose patches the tower's first filters are made for
     reading_steps: int = 2200
     reading_pictures: int = 3
     reading_questions: int = 8  # about each picture; and so many turns without one

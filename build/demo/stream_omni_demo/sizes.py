@@ -12,8 +12,9 @@ DEMO = RandomSize(
     name="demo",
     # One key head of 64: its 1/sqrt(64) is exact in any precision, so the folded weights round like the checkpoint's
     llama=LlamaSizes(192, 512, 3, 1, 64, 3, 4, 3, rms_norm_eps=1e-5, rope=Rope(theta=500000.0, factor=8.0)),
-    # 8 x 8 patches of 48 pixels: a picture is 64 prompt positions, where SigLIP's 14 pixels would make it 729
-    vision=VisionSizes(128, 256, 2, 4, 384, 48, layer_norm_eps=1e-6),
+    # 3 x 3 patches of 54 pixels: a picture is 9 prompt positions, where SigLIP's 14 pixels would make it 729. Scenes
+    # have things on a loose 3 x 3 grid, so each patch has a thing whole, or nothing
+    vision=VisionSizes(128, 256, 2, 4, 162, 54, layer_norm_eps=1e-6),
     vision_folder="siglip-demo",
     cosyvoice=CosyVoiceSizes(
         encoder_width=96,
@@ -34,7 +35,7 @@ DEMO = RandomSize(
     text_covers_units=False,
     answers_end=True,
     aspect_ratio="pad",
-    grid_pinpoints=[[384, 384]],
+    grid_pinpoints=[[162, 162]],
     context_tokens=2048,
     dtype="float16",
     shard_bytes=None,

@@ -17,14 +17,14 @@ from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZ
 
 from stream_omni.networks.vision import TOWER
 
-VISION = DEMO.vision  # of 8 x 8 patches
+VISION = DEMO.vision
 
 
 def test_things_are_seen_where_they_are(world_info):
     generator = np.random.default_rng(0)
     for _ in range(30):
         scene = sample_scene(generator)
-        seen = what_is_seen(scene, VISION).reshape(8, 8, 5)
+        seen = what_is_seen(scene, VISION).reshape(VISION.side_patches, VISION.side_patches, 5)
         assert int(seen[..., 3].sum()) == len(scene.things)
         assert (seen[..., 4] == BACKGROUND_COLOURS.index(scene.background)).all()
         for y, x in zip(*np.nonzero(seen[..., 3]), strict=True):
@@ -32,7 +32,10 @@ def test_things_are_seen_where_they_are(world_info):
             assert any((t.noun, t.colour, t.size) == (NOUNS[noun], COLOURS[colour], SIZES[size]) for t in scene.things)
         # what is not background differs from it: the patch in the middle of a thing from the one in the corner
         pixels = drawn(scene, replace(world_info, vision=VISION), generator)
-        assert pixels.shape == (3, 384, 384) and -1 <= float(pixels.min()) <= float(pixels.max()) <= 1
+        assert (
+            pixels.shape == (3, VISION.image_size_px, VISION.image_size_px)
+            and -1 <= float(pixels.min()) <= float(pixels.max()) <= 1
+        )
 
 
 def test_a_scaled_scene_is_the_same_scene():

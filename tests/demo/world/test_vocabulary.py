@@ -111,4 +111,4 @@ def test_patterns_are_expanded() -> None:
 
 def test_the_shipped_pair_is_of_the_domain() -> None:
     assert shipped_exchange().answer == "The circle is red."
-    assert SCENE.split == "held_out" and shipped_picture().size == (640, 480)
+    assert SCENE.split == "held_out" and shipped_picture().size == (480, 480)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -15,15 +16,13 @@ from stream_omni.model_info import ModelInfo, VisionSizes
 from stream_omni_demo.world.drawing import draw
 from stream_omni_demo.world.scene import Scene, sample_scene, sample_scene_with, sample_thing
 
-CELL_PX = 4  # of the tower's picture: finer detail tells nothing apart here
+CELL_PX = 2  # of the tower's picture: finer detail tells nothing apart here
 _REDUCED = 0.7  # of the pictures: those that are drawn in the tower's own size
-_SKETCH_PX = 2  # a sketch is drawn so many times smaller than the tower's picture
 _PADDING = (127, 127, 127)  # as layout "pad" has it
-_MOVED_CELLS = 6
-_CROWDED = 0.7  # of the scenes to see by themselves
-_CROWD = (5, 8)  # things, where questions have four at the most
-_BIG = 0.25  # of the things of a crowd
-_CELLS = [(row, column) for row in range(3) for column in range(3)]
+_MOVED_CELLS = 1
+_FULL = 0.7  # of the scenes to see by themselves: those with more things than are ever asked about
+_FULL_THINGS = (4, 9)
+_CELLS = tuple(itertools.product(range(3), repeat=2))
 
 
 def drawn(scene: Scene, info: ModelInfo, generator: np.random.Generator) -> Tensor:
@@ -34,17 +33,17 @@ def drawn(scene: Scene, info: ModelInfo, generator: np.random.Generator) -> Tens
 
 
 def sketched(scene: Scene, vision: VisionSizes, generator: np.random.Generator) -> Tensor:
-    """[3, side / CELL_PX, side / CELL_PX]: the means of the picture's cells, of a drawing that is smaller."""
-    side_px = vision.image_size_px // _SKETCH_PX
+    """[3, side / CELL_PX, side / CELL_PX]: the means of the picture's cells, drawn in the tower's own size."""
+    side_px = vision.image_size_px
     picture = draw(scaled(scene, side_px), generator)
     square = Image.new("RGB", (side_px, side_px), _PADDING)
     square.paste(picture, ((side_px - picture.width) // 2, (side_px - picture.height) // 2))
     pixels = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).to(torch.float32)
-    return F.avg_pool2d(pixels, CELL_PX // _SKETCH_PX) * (2 / 255) - 1
+    return F.avg_pool2d(pixels, CELL_PX) * (2 / 255) - 1
 
 
 def view(cells: Tensor, scene: Scene, generator: np.random.Generator) -> tuple[Tensor, Scene]:
-    """A picture and its scene as they are in a mirror, or moved by up to half a patch, or both: quicker than drawing
+    """A picture and its scene as they are in a mirror, or moved a little, or both: quicker than drawing
     another one. What comes in at the edges is more of what is there."""
     longer_px = max(scene.width_px, scene.height_px)
     px = longer_px / cells.shape[-1]  # of the scene, a cell
@@ -78,17 +77,13 @@ def scaled(scene: Scene, longer_px: int) -> Scene:
 
 
 def scene_to_see(generator: np.random.Generator) -> Scene:
-    """Of the training's scenes, or with more things than those have: each teaches what it looks like."""
-    return _crowd(generator) if generator.random() < _CROWDED else sample_scene(generator)
+    """One of the training's scenes, or one with more things: each teaches what it looks like."""
+    return _full(generator) if generator.random() < _FULL else sample_scene(generator)
 
 
-def _crowd(generator: np.random.Generator) -> Scene:
+def _full(generator: np.random.Generator) -> Scene:
     while True:
-        cells = generator.permutation(len(_CELLS))[: int(generator.integers(*_CROWD))]
-        sizes = np.where(generator.random(len(cells)) < _BIG, "big", "small")
-        things = [
-            sample_thing(generator, row=_CELLS[cell][0], column=_CELLS[cell][1], size=str(size))
-            for cell, size in zip(cells, sizes, strict=True)
-        ]
+        cells = generator.permutation(len(_CELLS))[: int(generator.integers(*_FULL_THINGS))]
+        things = [sample_thing(generator, row=_CELLS[cell][0], column=_CELLS[cell][1]) for cell in cells]
         if scene := sample_scene_with(things, generator):
             return scene

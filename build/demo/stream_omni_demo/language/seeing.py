@@ -21,7 +21,7 @@ from stream_omni_demo.language.picturing import CELL_PX
 from stream_omni_demo.world.scene import Scene
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZES
 
-_LEAST_SHARE = 0.3  # of a patch that must be a thing's, to be seen as that thing
+_LEAST_SHARE = 0.12  # of a patch that must be a thing's, to be seen as that thing
 # What each patch tells: a thing's noun, colour and size (0: no thing), whether its centre is here, the background
 CLASSES = {
     "noun": len(NOUNS) + 1,

@@ -21,7 +21,7 @@ from stream_omni_demo.trainee import Tensors
 from stream_omni_demo.world.scene import sample_scene
 
 NAME = "seeing"
-_LEARNING_RATE = 1e-3
+_LEARNING_RATE = 3e-3
 _PATCHES = f"{TOWER}.embeddings.patch_embedding"
 _JUDGED_BATCHES = 8
 _LEAST_RIGHT = {"noun": 0.9, "colour": 0.95, "size": 0.9}  # of the patches where a thing has its centre

@@ -56,7 +56,7 @@ def _espeak(inner: str) -> Voice:
 
 
 def _kokoro(inner: str, kept_out: bool = False) -> Voice:
-    return Voice(f"kokoro {inner}", "kokoro", inner, share=0.27, speeds=(0.9, 1.0, 1.1), kept_out=kept_out)
+    return Voice(f"kokoro {inner}", "kokoro", inner, share=0.18, speeds=(0.9, 1.0, 1.1), kept_out=kept_out)
 
 
 # The voice that answers, at its own speed and pitch; it asks too. 22.05 kHz is what the vocoder makes.

@@ -15,11 +15,11 @@ from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, EVERYDAY, 
 
 _GRID = 3
 _CELLS = tuple(itertools.product(range(_GRID), range(_GRID)))  # row, column
-_CANVAS_SHARES = {(640, 480): 0.86, (480, 480): 0.07, (640, 400): 0.07}  # of sizes in pixels
+_SIDE_PX = 480  # of pictures
 _COUNT_SHARES = {1: 0.2, 2: 0.36, 3: 0.26, 4: 0.18}  # of numbers of things
-# Shares of a third of 480 px, with nothing in between, so that big and small are a matter of fact
-_SIDES = {"small": (0.54, 0.68), "big": (0.95, 1.28)}
-_JITTER = 0.13  # of a cell, to either side
+# Shares of a third of a picture's side, with nothing in between, so that big and small are a matter of fact
+_SIDES = {"small": (0.45, 0.58), "big": (0.8, 0.95)}
+_JITTER = 0.06  # of a cell, to either side
 _MARGIN_PX, _GAP_PX = 5, 8
 _SAME_NOUN, _SAME_COLOUR, _SIDE_BY_SIDE, _EVERYDAY = 0.25, 0.2, 0.3, 0.45
 
@@ -63,8 +63,8 @@ class Scene:
 
     things: tuple[Thing, ...]
     background: str
-    width_px: int = 640
-    height_px: int = 480
+    width_px: int = _SIDE_PX
+    height_px: int = _SIDE_PX
 
     @property
     def split(self) -> Split:
@@ -135,20 +135,18 @@ def _things(generator: np.random.Generator, background: str, wanted: Sequence[Th
 
 def _with_places(things: Sequence[Thing], background: str, generator: np.random.Generator) -> Scene | None:
     """None where they do not fit without touching."""
-    width_px, height_px = pick_by_share(_CANVAS_SHARES, generator)
-    cell_px = min(width_px, height_px) / _GRID
+    cell_px = _SIDE_PX / _GRID
     placed = []
     for thing in things:
         side_px = generator.uniform(*_SIDES[thing.size]) * cell_px
         low_px = side_px / 2 + _MARGIN_PX
-        x_px = (thing.column + 0.5 + generator.uniform(-_JITTER, _JITTER)) * width_px / _GRID
-        y_px = (thing.row + 0.5 + generator.uniform(-_JITTER, _JITTER)) * height_px / _GRID
-        x_px, y_px = min(max(x_px, low_px), width_px - low_px), min(max(y_px, low_px), height_px - low_px)
-        placed.append(Thing(thing.noun, thing.colour, thing.size, thing.row, thing.column, x_px, y_px, side_px))
+        x_px, y_px = ((at + 0.5 + generator.uniform(-_JITTER, _JITTER)) * cell_px for at in (thing.column, thing.row))
+        x_px, y_px = (min(max(at_px, low_px), _SIDE_PX - low_px) for at_px in (x_px, y_px))
+        placed.append(replace(thing, centre_x_px=x_px, centre_y_px=y_px, side_px=side_px))
     if any(_touch(a, b) for a, b in itertools.combinations(placed, 2)):
         return None
     placed.sort(key=lambda t: (t.column, t.row))
-    return Scene(tuple(placed), background, width_px, height_px)
+    return Scene(tuple(placed), background)
 
 
 def _touch(a: Thing, b: Thing) -> bool:

@@ -14,9 +14,9 @@ QUESTION = "What colour is the circle on the left?"
 # Held out from training; two circles, so that their places matter
 SCENE = Scene(
     things=(
-        Thing("circle", "red", "big", 1, 0, 128.0, 232.0, 188.0),
-        Thing("cat", "orange", "small", 1, 1, 322.0, 262.0, 108.0),
-        Thing("circle", "blue", "small", 1, 2, 524.0, 246.0, 104.0),
+        Thing("circle", "red", "big", 1, 0, 82.0, 236.0, 144.0),
+        Thing("cat", "orange", "small", 1, 1, 242.0, 246.0, 84.0),
+        Thing("circle", "blue", "small", 1, 2, 398.0, 238.0, 82.0),
     ),
     background="grey",
 )
