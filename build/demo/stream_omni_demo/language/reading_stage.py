@@ -22,7 +22,7 @@ from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.trainee import Tensors
 
 NAME = "reading"
-_LEARNING_RATE = 1e-3
+_LEARNING_RATE = 2e-3
 _KEPT = 0.2  # of the blanks of imagined speech: most of what it teaches, in a fraction of its time
 _LEAST_RIGHT = 0.9  # of the answers: the next stage goes on from here
 

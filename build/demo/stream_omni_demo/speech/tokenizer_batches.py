@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,8 @@ from stream_omni.mel_clock import MelClock
 from stream_omni.model_info import VocoderSizes
 from stream_omni_demo.speech import spectrum
 from stream_omni_demo.speech.coded import as_said
-from stream_omni_demo.speech.tokenizer_network import unit_count
+from stream_omni_demo.speech.teacher import at_times
+from stream_omni_demo.speech.tokenizer_network import UNIT_S, unit_count
 from stream_omni_demo.voices.augmentation import Augmentation, Surroundings
 from stream_omni_demo.voices.corpus import Utterance
 from stream_omni_demo.voices.sound import Sound, at_rate
@@ -25,19 +26,33 @@ _CLEAN_SHARE = 0.5  # of answers, which are only ever heard as they are
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """B utterances: T log-mel frames that are heard, N units, F mel frames that are to be spoken again, L letters."""
+    """B utterances: T log-mel frames that are heard, N units, L letters. S of them, the rows ``spoken``, are by the
+    voice that answers, and have F mel frames to be spoken again."""
 
     feats: Tensor  # [B, 128, T]
     feats_length: Tensor  # int64 [B]
     units: Tensor  # int64 [B]
-    mel: Tensor  # [B, 80, F]
-    frames: Tensor  # int64 [B]
-    left: Tensor  # int64 [B, F]
-    right: Tensor  # int64 [B, F]
-    weight: Tensor  # [B, F]
-    voice: Tensor  # int64 [B]
+    taught: Tensor  # [B, N, AXES]: what a recogniser made of each unit's moment
+    is_taught: Tensor  # bool [B, N]: where there is speech
     letters: Tensor  # int64 [B, L]
     letter_counts: Tensor  # int64 [B]
+    spoken: Tensor  # int64 [S]
+    mel: Tensor  # [S, 80, F]
+    frames: Tensor  # int64 [S]
+    left: Tensor  # int64 [S, F]
+    right: Tensor  # int64 [S, F]
+    weight: Tensor  # [S, F]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rendering:
+    """``said`` is ``heard`` without what disturbs it; the utterance begins in both after ``before_s``."""
+
+    utterance: Utterance
+    heard: Samples
+    said: Samples
+    before_s: float = 0.0
+    speed: float = 1.0
 
 
 class Letters:
@@ -59,50 +74,64 @@ class Letters:
 
 
 class HeardMaker:
-    """``voices``: all that there are, in the order of the speaking head's embeddings. An utterance of another voice
-    is said to be the first one's: it can be heard, and not be spoken again."""
+    """``taught``: what a recogniser made of each utterance (:mod:`stream_omni_demo.speech.teacher`)."""
 
-    def __init__(self, augmentation: Augmentation, voices: Sequence[str], clock: MelClock, sizes: VocoderSizes) -> None:
-        self._augmentation, self._clock, self._sizes = augmentation, clock, sizes
-        self._voices = {voice: number for number, voice in enumerate(voices)}
+    def __init__(
+        self,
+        augmentation: Augmentation,
+        taught: Mapping[Utterance, NDArray[np.float16]],
+        clock: MelClock,
+        sizes: VocoderSizes,
+    ) -> None:
+        self._augmentation, self._taught, self._clock, self._sizes = augmentation, taught, clock, sizes
+        self._speakers = {utterance.voice for utterance in taught if utterance.kind == "answer"}
 
     def augmented(self, utterances: Sequence[Utterance], generator: np.random.Generator) -> Heard:
-        waves = [as_said(utterance) for utterance in utterances]
-        pairs = []
-        for utterance, wave in zip(utterances, waves, strict=True):
+        renderings = []
+        for utterance in utterances:
             as_it_is = utterance.kind == "answer" and generator.random() < _CLEAN_SHARE
-            pairs.append((wave, wave) if as_it_is else self._in_surroundings(wave, generator))
-        return self._heard(utterances, pairs)
+            renderings.append(_as_it_is(utterance) if as_it_is else self._in_surroundings(utterance, generator))
+        return self._heard(renderings)
 
     def clean(self, utterances: Sequence[Utterance]) -> Heard:
-        waves = [as_said(utterance) for utterance in utterances]
-        return self._heard(utterances, [(wave, wave) for wave in waves])
+        return self._heard([_as_it_is(utterance) for utterance in utterances])
 
-    def _in_surroundings(self, wave: Samples, generator: np.random.Generator) -> tuple[Samples, Samples]:
+    def _in_surroundings(self, utterance: Utterance, generator: np.random.Generator) -> _Rendering:
         """What is heard, and what is to be spoken again: at the same times and speed, and nothing else around it."""
-        where = self._augmentation.draw(generator)
-        return self._augmentation.apply(wave, where, generator), self._augmentation.apply(
-            wave, _undisturbed(where), generator
-        )
+        wave, where = as_said(utterance), self._augmentation.draw(generator)
+        heard = self._augmentation.apply(wave, where, generator)
+        said = heard
+        if utterance.voice in self._speakers:
+            said = self._augmentation.apply(wave, _undisturbed(where), generator)
+        return _Rendering(utterance, heard, said, where.before_s, where.speed)
 
-    def _heard(self, utterances: Sequence[Utterance], pairs: Sequence[tuple[Samples, Samples]]) -> Heard:
-        features = [log_mel(heard) for heard, _ in pairs]
+    def _heard(self, renderings: Sequence[_Rendering]) -> Heard:
+        features = [log_mel(rendering.heard) for rendering in renderings]
         units = [unit_count(each.shape[1]) for each in features]
-        places = [self._clock.window(0, count) for count in units]
-        letters = [Letters.of(utterance.text) for utterance in utterances]
+        taught = [self._at_units(*each) for each in zip(renderings, units, strict=True)]
+        letters = [Letters.of(rendering.utterance.text) for rendering in renderings]
+        spoken = [row for row, each in enumerate(renderings) if each.utterance.voice in self._speakers]
+        places = [self._clock.window(0, units[row]) for row in spoken]
         return Heard(
             feats=_padded(features),
             feats_length=torch.tensor([each.shape[1] for each in features]),
             units=torch.tensor(units),
-            mel=self._mel([said for _, said in pairs], max(place.frames for place in places)),
-            frames=torch.tensor([place.frames for place in places]),
+            taught=_padded([each.T for each, _ in taught]).transpose(1, 2),
+            is_taught=_padded([inside for _, inside in taught]),
+            letters=_padded([np.array(each) for each in letters]),
+            letter_counts=torch.tensor([len(each) for each in letters]),
+            spoken=torch.tensor(spoken, dtype=torch.int64),
+            mel=self._mel([renderings[row].said for row in spoken], max((place.frames for place in places), default=0)),
+            frames=torch.tensor([place.frames for place in places], dtype=torch.int64),
             left=_padded([place.left for place in places]),
             right=_padded([place.right for place in places]),
             weight=_padded([place.weight for place in places]),
-            voice=torch.tensor([self._voices.get(utterance.voice, 0) for utterance in utterances]),
-            letters=_padded([np.array(each) for each in letters]),
-            letter_counts=torch.tensor([len(each) for each in letters]),
         )
+
+    def _at_units(self, rendering: _Rendering, units: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """[units, AXES] of the recogniser's at each unit's middle, and which units have some of the utterance."""
+        seconds = (np.arange(units) + 0.5) * UNIT_S - rendering.before_s
+        return at_times(self._taught[rendering.utterance], seconds * rendering.speed)
 
     def _mel(self, waves: Sequence[Samples], frames: int) -> Tensor:
         hop, rate_hz = self._sizes.hop_samples, self._sizes.sample_rate_hz
@@ -110,7 +139,14 @@ class HeardMaker:
         for row, wave in zip(whole, waves, strict=True):
             said = at_rate(Sound(wave, SAMPLE_RATE_HZ), rate_hz).samples[: row.size]
             row[: said.size] = said
+        if not waves:
+            return torch.zeros(0, spectrum.MEL_CHANNELS, 0)
         return spectrum.log_mel(torch.from_numpy(whole), self._sizes)
+
+
+def _as_it_is(utterance: Utterance) -> _Rendering:
+    wave = as_said(utterance)
+    return _Rendering(utterance, wave, wave)
 
 
 def _undisturbed(where: Surroundings) -> Surroundings:
@@ -119,6 +155,8 @@ def _undisturbed(where: Surroundings) -> Surroundings:
 
 def _padded(rows: Sequence[NDArray[np.generic]]) -> Tensor:
     """[B, ..., longest], filled up with zeros."""
+    if not rows:
+        return torch.zeros(0, 0)
     longest = max(row.shape[-1] for row in rows)
     whole = np.zeros((len(rows), *rows[0].shape[:-1], longest), rows[0].dtype)
     for place, row in zip(whole, rows, strict=True):

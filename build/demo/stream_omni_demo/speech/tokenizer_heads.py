@@ -1,4 +1,5 @@
-"""What a unit must be good for, in training only: telling what was said whoever says it, and being spoken again."""
+"""What a unit must be good for, in training only: telling what was said whoever says it, as letters and as a recogniser
+has it, and being spoken again."""
 
 from __future__ import annotations
 
@@ -18,49 +19,50 @@ SPELLING_RATE = 2  # letters' places to a unit: fast speech has nearly as many l
 class HeadSizes:
     axes: int  # of the quantizer
     letters: int  # with the blank
-    voices: int
+    taught: int  # axes of what the recogniser made of it
     mel_channels: int
     width: int = 160
     kernels: tuple[int, ...] = (7, 7)  # of each head's blocks
 
 
-class SpellingHead(nn.Module):
-    """Codes to letters, for CTC."""
+class ListeningHead(nn.Module):
+    """Codes to letters, for CTC, and to what the recogniser made of each unit."""
 
     def __init__(self, sizes: HeadSizes) -> None:
         super().__init__()
         self.enter = nn.Conv1d(sizes.axes, sizes.width, 1)
         self.blocks = nn.ModuleList([Block(sizes.width, kernel, factor=3) for kernel in sizes.kernels])
         self.norm = nn.LayerNorm(sizes.width)
-        self.leave = nn.Linear(sizes.width, SPELLING_RATE * sizes.letters)
+        self.spell = nn.Linear(sizes.width, SPELLING_RATE * sizes.letters)
+        self.imitate = nn.Linear(sizes.width, sizes.taught)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """[B, axes, N] to logarithms of probabilities [B, SPELLING_RATE * N, letters]."""
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, axes, N] to logarithms of probabilities [B, SPELLING_RATE * N, letters], and [B, N, taught]."""
         x = self.enter(codes)
         for block in self.blocks:
             x = block(x)
-        scores = self.leave(self.norm(x.transpose(1, 2)))
-        return F.log_softmax(scores.unflatten(-1, (SPELLING_RATE, -1)).flatten(1, 2), dim=-1)
+        x = self.norm(x.transpose(1, 2))
+        scores = self.spell(x).unflatten(-1, (SPELLING_RATE, -1)).flatten(1, 2)
+        return F.log_softmax(scores, dim=-1), self.imitate(x)
 
 
 class SpeakingHead(nn.Module):
-    """Codes and who speaks to the mel as it was before anything disturbed it. Its low channels tell single harmonics,
-    so it has the melody too."""
+    """Codes of the voice that answers to its mel as it was before anything disturbed it. The mel's low channels tell
+    single harmonics, so it has the melody too."""
 
     def __init__(self, sizes: HeadSizes) -> None:
         super().__init__()
         self.enter = nn.Conv1d(sizes.axes, sizes.width, 1)
-        self.voice = nn.Embedding(sizes.voices, sizes.width)
         self.blocks = nn.ModuleList([Block(sizes.width, kernel, factor=3) for kernel in sizes.kernels])
         self.fine = nn.ModuleList([Block(sizes.width, 5, factor=1)])  # at the mel's rate
         self.norm = nn.LayerNorm(sizes.width)
         self.leave = nn.Linear(sizes.width, sizes.mel_channels)
         nn.init.constant_(self.leave.bias, _USUAL_LOG_MEL)
 
-    def forward(self, codes: Tensor, voice: Tensor, left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
-        """``codes`` [B, axes, N], ``voice`` [B], places of the frames [B, F] (:class:`stream_omni.mel_clock.Places`) to
-        the logarithmic mel [B, channels, F]."""
-        x = self.enter(codes) + self.voice(voice)[:, :, None]
+    def forward(self, codes: Tensor, left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
+        """``codes`` [B, axes, N], places of the frames [B, F] (:class:`stream_omni.mel_clock.Places`) to the
+        logarithmic mel [B, channels, F]."""
+        x = self.enter(codes)
         for block in self.blocks:
             x = block(x)
         x = (1 - weight)[:, None] * _pick(x, left) + weight[:, None] * _pick(x, right)
@@ -80,6 +82,11 @@ def spelling_loss(spelled: Tensor, units: Tensor, letters: Tensor, letter_counts
     [B, most] of which ``letter_counts`` [B]."""
     places = SPELLING_RATE * units
     return F.ctc_loss(spelled.transpose(0, 1), letters, places, letter_counts, blank=0, zero_infinity=True)
+
+
+def imitation_loss(imitated: Tensor, taught: Tensor, is_taught: Tensor) -> Tensor:
+    """Mean squared error of [B, N, axes] where ``is_taught`` [B, N]."""
+    return ((imitated - taught).square().mean(-1) * is_taught).sum() / is_taught.sum()
 
 
 def speaking_loss(mel: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stream_omni.audio import MEL_BINS
 from stream_omni_demo.speech.quantizer import Quantizer
 
+UNIT_S = 0.04
 LAYER_SCALE = 0.1  # of a block's branch at first
 
 

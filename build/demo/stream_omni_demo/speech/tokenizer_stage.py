@@ -17,6 +17,8 @@ from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.sizes import UNIT_LEVELS
 from stream_omni_demo.speech.spectrum import MEL_CHANNELS
 from stream_omni_demo.speech.surroundings import augmentation
+from stream_omni_demo.speech.teacher import AXES
+from stream_omni_demo.speech.teacher_stage import open_heard
 from stream_omni_demo.speech.tokenizer_batches import HeardMaker, Letters
 from stream_omni_demo.speech.tokenizer_export import agreement, write_tokenizer
 from stream_omni_demo.speech.tokenizer_heads import HeadSizes
@@ -40,9 +42,10 @@ def make(workshop: Workshop) -> Measured:
     plan, corpus = workshop.plan, open_corpus(workshop)
     trained_on = corpus.select(split="train")
     clock_sizes = speech_sizes(demo_info(workshop))
-    maker = HeardMaker(augmentation(workshop, corpus), trained_on.voices, MelClock.of(*clock_sizes), clock_sizes[1])
+    taught = dict(zip(corpus, open_heard(workshop), strict=True))
+    maker = HeardMaker(augmentation(workshop, corpus), taught, MelClock.of(*clock_sizes), clock_sizes[1])
     torch.manual_seed(plan.seed)
-    heads = HeadSizes(len(UNIT_LEVELS), Letters.COUNT, len(trained_on.voices), MEL_CHANNELS)
+    heads = HeadSizes(len(UNIT_LEVELS), Letters.COUNT, AXES, MEL_CHANNELS)
     learner = TokenizerLearner(TokenizerSizes(UNIT_LEVELS), heads)
     training = TokenizerTraining(learner, trained_on, maker, plan.tokenizer_rows, plan.seed)
     train(
@@ -95,6 +98,6 @@ STAGE = Stage(
     "a network that turns heard speech into units",
     make,
     gate,
-    needs=("layout", "corpus"),
+    needs=("layout", "corpus", "teacher"),
     amounts=("tokenizer_steps", "tokenizer_rows"),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stream_omni_demo.judge import word_error_rate
 from stream_omni_demo.loop import Losses
@@ -14,8 +14,9 @@ from stream_omni_demo.speech.tokenizer_batches import Heard, HeardMaker, Letters
 from stream_omni_demo.speech.tokenizer_heads import (
     SPELLING_RATE,
     HeadSizes,
+    ListeningHead,
     SpeakingHead,
-    SpellingHead,
+    imitation_loss,
     speaking_loss,
     spelling_loss,
 )
@@ -24,21 +25,30 @@ from stream_omni_demo.voices.batches import LengthBatches
 from stream_omni_demo.voices.corpus import Corpus, Utterance
 
 _MEASURED_ROWS = 16
+_IMITATION = 2.0  # of its loss, next to the others'
 
 
 class TokenizerLearner(nn.Module):
     def __init__(self, sizes: TokenizerSizes, heads: HeadSizes) -> None:
         super().__init__()
         self.tokenizer = SpeechTokenizer(sizes)
-        self.spelling, self.speaking = SpellingHead(heads), SpeakingHead(heads)
+        self.listening, self.speaking = ListeningHead(heads), SpeakingHead(heads)
 
     def losses(self, heard: Heard) -> Losses:
         codes = self.tokenizer.codes(heard.feats, heard.feats_length)
-        mel = self.speaking(codes, heard.voice, heard.left, heard.right, heard.weight)
-        return {
-            "spelling": spelling_loss(self.spelling(codes), heard.units, heard.letters, heard.letter_counts),
-            "speaking": speaking_loss(mel, heard.mel, heard.frames),
+        spelled, imitated = self.listening(codes)
+        found = {
+            "spelling": spelling_loss(spelled, heard.units, heard.letters, heard.letter_counts),
+            "imitating": imitation_loss(imitated, heard.taught, heard.is_taught) * _IMITATION,
         }
+        if len(heard.spoken):
+            found["speaking"] = speaking_loss(self.spoken(codes, heard), heard.mel, heard.frames)
+        return found
+
+    def spoken(self, codes: Tensor, heard: Heard) -> Tensor:
+        """The mel [S, channels, F]."""
+        mel: Tensor = self.speaking(codes[heard.spoken], heard.left, heard.right, heard.weight)
+        return mel
 
 
 class TokenizerTraining:
@@ -76,7 +86,8 @@ def measure(
     surroundings: np.random.Generator | None = None,
 ) -> dict[str, float]:
     """Of held-out utterances, in ``surroundings`` or as they are: letters and words that the spelling head gets wrong,
-    for each that was said; mean absolute error of the speaking head's mel; and how many units are in use, counted as if
+    for each that was said; mean absolute error of the speaking head's mel, of the voice that
+    answers; and how many units are in use, counted as if
     all were used alike (the perplexity)."""
     learner.eval()
     said, spelled, errors = [], [], []
@@ -87,8 +98,10 @@ def measure(
         heard = maker.augmented(part, surroundings) if surroundings else maker.clean(part)
         with torch.no_grad():
             units = learner.tokenizer(heard.feats, heard.feats_length).numpy()
-            best = learner.spelling(learner.tokenizer.codes(heard.feats, heard.feats_length)).argmax(-1).numpy()
-            errors.append(float(learner.losses(heard)["speaking"]))
+            codes = learner.tokenizer.codes(heard.feats, heard.feats_length)
+            best = learner.listening(codes)[0].argmax(-1).numpy()
+            if len(heard.spoken):
+                errors.append(float(speaking_loss(learner.spoken(codes, heard), heard.mel, heard.frames)))
         for row, count in enumerate(heard.units.tolist()):
             spelled.append(Letters.heard(best[row, : SPELLING_RATE * count]))
             used += np.bincount(units[row, :count], minlength=used.size)
@@ -97,7 +110,7 @@ def measure(
     return {
         "letter_error": word_error_rate(*(list(map(_apart, texts)) for texts in (said, spelled))),
         "word_error": word_error_rate(said, spelled),
-        "mel_error": float(np.mean(errors)),
+        "mel_error": float(np.mean(errors)) if errors else float("nan"),
         "units_in_use": float(np.exp(-(shares * np.log(shares)).sum())),
     }
 
