@@ -85,11 +85,11 @@ def _hann_window() -> NDArray[np.float32]:
     return window.astype(np.float32)
 
 
-@lru_cache(maxsize=1)
-def mel_filters() -> NDArray[np.float32]:
-    """Triangular filters on Slaney's mel scale with Slaney's area normalisation, 0 to 8000 Hz: [128, 201]."""
+@lru_cache(maxsize=2)
+def mel_filters(bins: int = MEL_BINS) -> NDArray[np.float32]:
+    """Triangular filters on Slaney's mel scale with Slaney's area normalisation, 0 to 8000 Hz: [bins, 201]."""
     highest_mel = _hz_to_mel(SAMPLE_RATE_HZ / 2)
-    corners = _mel_to_hz(np.linspace(0.0, highest_mel, MEL_BINS + 2))
+    corners = _mel_to_hz(np.linspace(0.0, highest_mel, bins + 2))
     hz = np.linspace(0.0, SAMPLE_RATE_HZ / 2, WINDOW_SAMPLES // 2 + 1)
     low, mid, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     triangles = np.maximum(0.0, np.minimum((hz - low) / (mid - low), (high - hz) / (high - mid)))

@@ -24,9 +24,8 @@ class Plan:
     held_out_voice_questions: int = 140  # by voices that nothing was trained on
 
     # Hearing and speaking in units: steps, and what is in the batch of each
-    tokenizer_steps: int = 2000
-    tokenizer_rows: int = 16
-    renderings: int = 4  # of each question as units, in other surroundings
+    tokenizer_utterances: int = 3000  # whose sounds the units are made for
+    renderings: int = 2  # of each question as units, in other surroundings
     vocoder_steps: int = 900
     vocoder_rows: int = 16
     vocoder_frames: int = 32  # a third of a second: more than a vocoder hears to either side
@@ -73,8 +72,7 @@ SMOKE = Plan(
     held_out_answers=4,
     held_out_questions=4,
     held_out_voice_questions=4,
-    tokenizer_steps=2,
-    tokenizer_rows=4,
+    tokenizer_utterances=24,
     renderings=1,
     vocoder_steps=2,
     vocoder_rows=2,

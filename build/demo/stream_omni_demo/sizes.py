@@ -6,8 +6,6 @@ from stream_omni_build.random_sizes import CosyVoiceSizes, RandomSize
 
 from stream_omni.model_info import LlamaSizes, Rope, VisionSizes
 
-UNIT_LEVELS = (8, 8, 8)  # of the speech tokenizer's quantizer: 512 units
-
 DEMO = RandomSize(
     name="demo",
     # One key head of 64: its 1/sqrt(64) is exact in any precision, so the folded weights round like the checkpoint's

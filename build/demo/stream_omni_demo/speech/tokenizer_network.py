@@ -1,96 +1,127 @@
 """The demo's speech tokenizer: Whisper's log-mel to units at 25 Hz.
 
-In the real checkpoint it is an ONNX file, so its inside is ours: two strided convolutions, convolution blocks
-(ConvNeXt, Liu et al. 2022) that hear a third of a second to either side, and a finite scalar quantizer.
+In the real checkpoint it is an ONNX file, a recogniser's encoder with a codebook behind it; so is this one: the encoder
+of Whisper tiny.en, whose outputs are averaged in pairs, and the nearest of 512 means that were found for the demo.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stream_omni.audio import MEL_BINS
-from stream_omni_demo.speech.quantizer import Quantizer
+from stream_omni.audio import MEL_BINS, mel_filters
 
 UNIT_S = 0.04
-LAYER_SCALE = 0.1  # of a block's branch at first
+_QUIETEST = 1e-10  # energy in a mel bin, as Whisper has it
+_RANGE = 2.0  # what is quieter than the loudest by so much is silence: 80 dB in Whisper's scale
+_MASKED = -1e9
 
 
 @dataclass(frozen=True)
 class TokenizerSizes:
-    levels: tuple[int, ...]
-    fast_width: int = 128  # at 50 frames a second
-    width: int = 192  # at 25
-    fast_kernels: tuple[int, ...] = (7,)  # one block each
-    kernels: tuple[int, ...] = (5, 5, 3, 3)
+    """Those of Whisper tiny.en. The encoder hears ``pause_frames`` of silence (10 ms) after what is said."""
 
-    @property
-    def reach_frames(self) -> int:
-        """Log-mel frames (10 ms) before and after a unit's own, 4 times its number, that it depends on."""
-        fast = sum(kernel // 2 for kernel in self.fast_kernels)
-        slow = sum(kernel // 2 for kernel in self.kernels)
-        return 1 + 2 * (fast + 1) + 4 * slow
+    units: int
+    mel_bins: int = 80
+    width: int = 384
+    heads: int = 6
+    layers: int = 4
+    pause_frames: int = 40
 
 
-class Block(nn.Module):
-    """[B, width, N] to the same: a convolution of each channel, then a feed-forward of each frame, as a residual."""
-
-    def __init__(self, width: int, kernel: int, factor: int = 4) -> None:
+class EncoderLayer(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.mix = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.widen = nn.Linear(width, factor * width)
-        self.narrow = nn.Linear(factor * width, width)
-        self.scale = nn.Parameter(torch.full((width,), LAYER_SCALE))
+        self.heads = heads
+        self.attention_norm, self.feed_forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = self.norm(self.mix(x).transpose(1, 2))
-        branch: Tensor = self.narrow(F.gelu(self.widen(hidden))) * self.scale
-        return x + branch.transpose(1, 2)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """[B, T, width] to the same; ``mask`` [B, 1, 1, T] is added to the scores."""
+        q, k, v = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        scores = torch.matmul(q, k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + mask
+        x = x + self.out(torch.matmul(torch.softmax(scores, -1), v).transpose(1, 2).flatten(2))
+        hidden: Tensor = self.narrow(F.gelu(self.widen(self.feed_forward_norm(x))))
+        return x + hidden
 
 
 class SpeechTokenizer(nn.Module):
+    bins: Tensor
+
     def __init__(self, sizes: TokenizerSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.enter = nn.Conv1d(MEL_BINS, sizes.fast_width, 3, stride=2, padding=1)
-        self.fast = nn.ModuleList([Block(sizes.fast_width, kernel) for kernel in sizes.fast_kernels])
-        self.slower = nn.Conv1d(sizes.fast_width, sizes.width, 3, stride=2, padding=1)
-        self.blocks = nn.ModuleList([Block(sizes.width, kernel) for kernel in sizes.kernels])
+        self.register_buffer("bins", torch.from_numpy(_to_bins(sizes.mel_bins)))
+        self.enter = nn.Conv1d(sizes.mel_bins, sizes.width, 3, padding=1)
+        self.halve = nn.Conv1d(sizes.width, sizes.width, 3, stride=2, padding=1)
+        self.layers = nn.ModuleList([EncoderLayer(sizes.width, sizes.heads) for _ in range(sizes.layers)])
         self.norm = nn.LayerNorm(sizes.width)
-        self.project = nn.Linear(sizes.width, len(sizes.levels))
-        # At first all frames look alike, and would be one unit; centred and stretched, they use all levels
-        self.spread = nn.BatchNorm1d(len(sizes.levels), affine=False)
-        self.quantizer = Quantizer(sizes.levels)
+        self.nearest = nn.Linear(sizes.width, sizes.units)
 
-    def latent(self, feats: Tensor, feats_length: Tensor) -> Tensor:
-        """``feats`` [B, 128, T], of which the first ``feats_length`` [B] frames count, to what is quantized:
-        [B, axes, ceil(ceil(T / 2) / 2)].
+    @classmethod
+    def of_whisper(cls, tensors: Mapping[str, NDArray[np.float32]], sizes: TokenizerSizes) -> SpeechTokenizer:
+        """With the encoder of :func:`~stream_omni_demo.speech.whisper_weights.whisper_encoder`."""
+        network = cls(sizes)
+        places = {"enter": "conv1", "halve": "conv2", "norm": "layer_norm"}
+        for number in range(sizes.layers):
+            places |= {
+                f"layers.{number}.{ours}": f"layer_{number}/{theirs}"
+                for ours, theirs in (
+                    ("attention_norm", "self_attention/layer_norm"),
+                    ("qkv", "self_attention/linear_0"),
+                    ("out", "self_attention/linear_1"),
+                    ("feed_forward_norm", "ffn/layer_norm"),
+                    ("widen", "ffn/linear_0"),
+                    ("narrow", "ffn/linear_1"),
+                )
+            }
+        for ours, theirs in places.items():
+            names = ("gamma", "beta") if theirs.endswith("layer_norm") else ("weight", "bias")
+            for ending, name in zip(("weight", "bias"), names, strict=True):
+                network.get_parameter(f"{ours}.{ending}").data.copy_(torch.from_numpy(tensors[f"{theirs}/{name}"]))
+        return network
 
-        Frames that do not count are zero in every layer, so that they change no unit of those that do.
-        """
+    def set_codebook(self, means: Tensor) -> None:
+        """``means`` [units, width]: the nearest to x is the one with the largest x m - m m / 2."""
+        self.nearest.weight.data.copy_(means)
+        self.nearest.bias.data.copy_(-means.square().sum(1) / 2)
+
+    def heard(self, feats: Tensor, feats_length: Tensor) -> Tensor:
+        """``feats`` [B, 128, T], of which the first ``feats_length`` [B] frames count, to what is looked up in the
+        codebook: [B, ceil(ceil(T / 2) / 2), width]. Frames that do not count change nothing of those that do."""
+        frames = feats.shape[2]
         length = feats_length[:, None, None].to(torch.int64)
-        x = F.gelu(self.enter(_first(feats, length)))
-        length = (length + 1) // 2
-        for block in self.fast:
-            x = block(_first(x, length))
-        x = self.slower(_first(x, length))
-        length = (length + 1) // 2
-        for block in self.blocks:
-            x = block(_first(x, length))
-        latent: Tensor = self.spread(self.project(self.norm(x.transpose(1, 2))).transpose(1, 2))
-        return latent
-
-    def codes(self, feats: Tensor, feats_length: Tensor) -> Tensor:
-        """What the units stand for, in -1..1, with a gradient: [B, axes, N]."""
-        return self.quantizer.rounded(self.latent(feats, feats_length))
+        inside = torch.arange(frames, device=feats.device) < length
+        energy = torch.where(inside, torch.pow(10.0, 4 * feats - 4), torch.zeros_like(feats))
+        mel = (torch.log10(torch.matmul(self.bins, energy).clamp(min=_QUIETEST)) + 4) / 4
+        silence = mel.amax((1, 2), keepdim=True) - _RANGE
+        pause = silence.expand(-1, self.sizes.mel_bins, self.sizes.pause_frames)
+        mel = torch.cat([torch.maximum(mel, silence), pause], 2)
+        x = F.gelu(self.halve(F.gelu(self.enter(mel)))).transpose(1, 2)
+        positions = torch.arange(x.shape[1], device=x.device)
+        known = positions < (length + self.sizes.pause_frames + 1) // 2  # [B, 1, T]
+        mask = torch.where(known, 0.0, _MASKED)[:, None]
+        x = x + _sinusoids(positions, self.sizes.width)
+        for layer in self.layers:
+            x = layer(x, mask)
+        x = self.norm(x)[:, : (frames + 1) // 2]
+        pairs = torch.cat([x, x[:, -1:]], 1)  # so that an odd one has another
+        pairs = pairs[:, : (x.shape[1] + 1) // 2 * 2]
+        mean: Tensor = torch.unflatten(pairs, 1, (-1, 2)).mean(2)
+        return mean
 
     def forward(self, feats: Tensor, feats_length: Tensor) -> Tensor:
         """Units, int64 [B, ceil(ceil(T / 2) / 2)]."""
-        return self.quantizer.unit(self.quantizer.indices(self.latent(feats, feats_length)))
+        units: Tensor = self.nearest(self.heard(feats, feats_length)).argmax(-1)
+        return units
 
 
 def unit_count(frames: int) -> int:
@@ -98,6 +129,16 @@ def unit_count(frames: int) -> int:
     return ((frames + 1) // 2 + 1) // 2
 
 
-def _first(x: Tensor, length: Tensor) -> Tensor:
-    """The first ``length`` [B, 1, 1] frames of [B, C, T]; zero after them."""
-    return x.masked_fill(torch.arange(x.shape[2], device=x.device) >= length, 0.0)
+def _sinusoids(positions: Tensor, width: int) -> Tensor:
+    """[T] to [T, width]: half sines, half cosines, as Whisper's encoder has them."""
+    rates = torch.exp(torch.arange(width // 2, device=positions.device) * (-math.log(10_000) / (width // 2 - 1)))
+    phases = positions[:, None] * rates
+    return torch.cat([phases.sin(), phases.cos()], 1)
+
+
+def _to_bins(bins: int) -> NDArray[np.float32]:
+    """[bins, 128]: energies in fewer mel bins, which are wider than ours, as sums of those in ours."""
+    made = np.linalg.lstsq(
+        mel_filters(MEL_BINS).T.astype(np.float64), mel_filters(bins).T.astype(np.float64), rcond=1e-3
+    )
+    return np.maximum(made[0].T, 0).astype(np.float32)
