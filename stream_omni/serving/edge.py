@@ -35,6 +35,15 @@ def parameter(args: Mapping[str, str], name: str) -> Any:
     return json.loads(json.loads(args["model_config"])["parameters"][name]["string_value"])
 
 
+def parameters_of(request: Any) -> dict[str, Any]:
+    """What travels beside the tensors: the client's own, and the headers that the server forwards."""
+    try:
+        parameters: dict[str, Any] = json.loads(request.parameters() or "{}")
+    except ValueError:  # bytes that are no text
+        return {}
+    return parameters
+
+
 def inputs_of(request: Any) -> dict[str, Array]:
     """By name, copied: the request's memory is Triton's."""
     return {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}
