@@ -22,10 +22,14 @@ class Caller:
 
     def __init__(self, request: Any) -> None:
         self.began_s = time.monotonic()
-        self.inputs: dict[str, Array] = inputs_of(request)
+        self.inputs: dict[str, Array] = {}
         self._sender = request.get_response_sender()
         self._lock = threading.Lock()
         self._closed = False
+
+    def read(self, request: Any) -> None:
+        """Take the tensors over; whoever asks has been let in."""
+        self.inputs = inputs_of(request)
 
     def is_gone(self) -> bool:
         """Whether the client cancelled or disconnected.

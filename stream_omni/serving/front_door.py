@@ -22,13 +22,18 @@ import triton_python_backend_utils as pb
 
 from stream_omni.runtime.session import Array
 from stream_omni.serving.admission import Admission
+from stream_omni.serving.api_keys import Holder
 from stream_omni.serving.bls import infer
 from stream_omni.serving.caller import Caller, Senders
+from stream_omni.serving.doorkeeper import Doorkeeper
 from stream_omni.serving.driver import Driver
+from stream_omni.serving.edge import parameters_of
 from stream_omni.serving.errors import DeadlineError, OverloadedError, StageError, TurnError, first_cause
 from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, Recorder
+from stream_omni.serving.quotas import Quotas
 from stream_omni.serving.stage_calls import StageCalls
 from stream_omni.serving.stage_processes import StageProcesses
+from stream_omni.serving.stage_secret import StageSecret
 from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
 
@@ -40,6 +45,8 @@ _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the pr
 class _Guest:
     caller: Caller
     meter: TurnMeter
+    holder: Holder | None = None  # whose key it came with
+    refusal: TurnError | None = None  # before anything else was done for it
     task: asyncio.Task[None] | None = None  # once it runs: one that is cancelled before would skip its `finally`
     gone_s: float | None = None  # when it was noticed that the client has left
 
@@ -58,26 +65,33 @@ class FrontDoor:
         wait_s: float = 0.0,
     ) -> None:
         self._driver, self._recorder, self._turn_timeout_s = driver, recorder, turn_timeout_s
+        self._doorkeeper, self._quotas = Doorkeeper.own(), Quotas(wait_s, recorder)
         self._admission = Admission(capacity, waiting, wait_s, recorder)
         self._guests: dict[int, _Guest] = {}
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders = Senders()
         self._loop = asyncio.new_event_loop()
-        self._stages = Stages(StageCalls(self._loop, infer, StageProcesses(os.getppid())))
+        self._stages = Stages(StageCalls(self._loop, partial(infer, StageSecret.own()), StageProcesses(os.getppid())))
         self._closing = False
         for target in (self._loop.run_forever, self._notice_cancellations):
             threading.Thread(target=target, daemon=True, name="front-door").start()
 
     def accept(self, request: Any) -> None:
-        """Register a turn and return."""
+        """Register a turn and return. Of a stranger's no tensor is looked at."""
         caller = Caller(request)
         turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s))
+        try:
+            guest.holder = self._doorkeeper.let_in(parameters_of(request))
+            caller.read(request)
+        except Exception as error:
+            guest.refusal = _failure_of(error)
         self._guests[turn] = guest
         self._loop.call_soon_threadsafe(self._loop.create_task, self._run(turn, guest))
 
     def close(self) -> None:
         """Refuse new turns, and let no poll outlive this process."""
         self._closing = True
+        self._loop.call_soon_threadsafe(self._quotas.close)
         self._loop.call_soon_threadsafe(self._admission.close)
         self._loop.call_soon_threadsafe(self._stages.stop)
         time.sleep(_SHUTDOWN_S)
@@ -104,7 +118,11 @@ class FrontDoor:
     async def _attend(self, turn: int, guest: _Guest) -> None:
         if guest.gone_s is not None:
             raise asyncio.CancelledError
+        if guest.refusal is not None:
+            raise guest.refusal
         guest.task = asyncio.current_task()
+        assert guest.holder is not None
+        await self._quotas.enter(turn, guest.holder)
         await self._admission.enter(turn)
         try:
             async with asyncio.timeout(self._turn_timeout_s):
@@ -124,6 +142,7 @@ class FrontDoor:
         if outcome == "cancelled" and guest.gone_s is not None:
             self._recorder.observe(CANCEL_RELEASE_SECONDS, time.monotonic() - guest.gone_s)
         self._admission.leave(turn)
+        self._quotas.leave(turn)
         guest.meter.end(outcome)
         del self._guests[turn]
 
