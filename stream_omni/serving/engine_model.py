@@ -29,14 +29,14 @@ class EngineModel:
     def execute(self, requests: Sequence[Any]) -> None:
         """Answers through the response sender, so that an operation may wait without holding up what comes behind."""
         for request in requests:
-            sender = request.get_response_sender()
+            answer = partial(respond, request.get_response_sender(), request.request_id())
             try:
                 self._secret.check(parameters_of(request))
                 inputs = inputs_of(request)
             except Exception as error:
-                respond(sender, error)
+                answer(error)
                 continue
-            work = partial(self._answer, sender, inputs)
+            work = partial(self._answer, answer, inputs)
             if inputs["op"][0] in (Operation.POLL, Operation.CANCEL):
                 self._threads.submit(work)
             else:
@@ -46,8 +46,8 @@ class EngineModel:
         self._operations.close()
         self._recorder.close()
 
-    def _answer(self, sender: Any, inputs: Mapping[str, Array]) -> None:
+    def _answer(self, answer: Callable[[Any], None], inputs: Mapping[str, Array]) -> None:
         try:
-            respond(sender, self._operations.answer(inputs))
+            answer(self._operations.answer(inputs))
         except Exception as error:
-            respond(sender, error)
+            answer(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import secrets
 import threading
@@ -18,8 +19,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import triton_python_backend_utils as pb
-
 from stream_omni.runtime.session import Array
 from stream_omni.serving.admission import Admission
 from stream_omni.serving.api_keys import Holder
@@ -29,8 +28,10 @@ from stream_omni.serving.doorkeeper import Doorkeeper
 from stream_omni.serving.driver import Driver
 from stream_omni.serving.edge import parameters_of
 from stream_omni.serving.errors import DeadlineError, OverloadedError, StageError, TurnError, first_cause
-from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, Recorder
+from stream_omni.serving.event_log import content_is_wanted, log_event
+from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, FRONT_DOOR, Recorder
 from stream_omni.serving.quotas import Quotas
+from stream_omni.serving.request_id import CURRENT
 from stream_omni.serving.stage_calls import StageCalls
 from stream_omni.serving.stage_processes import StageProcesses
 from stream_omni.serving.stage_secret import StageSecret
@@ -48,12 +49,14 @@ class _Guest:
     holder: Holder | None = None  # whose key it came with
     refusal: TurnError | None = None  # before anything else was done for it
     task: asyncio.Task[None] | None = None  # once it runs: one that is cancelled before would skip its `finally`
+    entered_s: float | None = None  # when it got its place
     gone_s: float | None = None  # when it was noticed that the client has left
 
 
 class FrontDoor:
     """``capacity`` turns run at once, each for at most ``turn_timeout_s``; ``waiting`` more wait for a place, each for
-    at most ``wait_s``; others are refused with a retry hint. Closing it closes the ``recorder``."""
+    at most ``wait_s``; others are refused with a retry hint, and requests of more than ``max_request_bytes`` for good.
+    ``name`` stands in the log. Closing it closes the ``recorder``."""
 
     def __init__(
         self,
@@ -63,13 +66,18 @@ class FrontDoor:
         turn_timeout_s: float,
         waiting: int = 0,
         wait_s: float = 0.0,
+        *,
+        name: str = FRONT_DOOR,
+        max_request_bytes: float = math.inf,
     ) -> None:
         self._driver, self._recorder, self._turn_timeout_s = driver, recorder, turn_timeout_s
+        self._max_request_bytes = max_request_bytes
         self._doorkeeper, self._quotas = Doorkeeper.own(), Quotas(wait_s, recorder)
         self._admission = Admission(capacity, waiting, wait_s, recorder)
         self._guests: dict[int, _Guest] = {}
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders = Senders()
+        self._name, self._log_content = name, content_is_wanted()
         self._loop = asyncio.new_event_loop()
         self._stages = Stages(StageCalls(self._loop, partial(infer, StageSecret.own()), StageProcesses(os.getppid())))
         self._closing = False
@@ -82,9 +90,9 @@ class FrontDoor:
         turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s))
         try:
             guest.holder = self._doorkeeper.let_in(parameters_of(request))
-            caller.read(request)
+            caller.read(request, self._max_request_bytes)
         except Exception as error:
-            guest.refusal = _failure_of(error)
+            guest.refusal = _failure_of(error, caller.request_id)
         self._guests[turn] = guest
         self._loop.call_soon_threadsafe(self._loop.create_task, self._run(turn, guest))
 
@@ -100,6 +108,7 @@ class FrontDoor:
         self._recorder.close()
 
     async def _run(self, turn: int, guest: _Guest) -> None:
+        CURRENT.set(guest.caller.request_id)  # in this task, and in what it starts
         failure: TurnError | None = None
         outcome = "error"
         try:
@@ -108,7 +117,7 @@ class FrontDoor:
         except asyncio.CancelledError:
             outcome = "cancelled"
         except BaseException as error:
-            failure = _failure_of(first_cause(error))
+            failure = _failure_of(first_cause(error), guest.caller.request_id)
             outcome = failure.outcome
         finally:
             # the one way out; a cancellation that comes now must not interrupt it
@@ -124,6 +133,7 @@ class FrontDoor:
         assert guest.holder is not None
         await self._quotas.enter(turn, guest.holder)
         await self._admission.enter(turn)
+        guest.entered_s = time.monotonic()
         try:
             async with asyncio.timeout(self._turn_timeout_s):
                 caller, send = guest.caller, partial(self._send, turn, guest)
@@ -144,7 +154,25 @@ class FrontDoor:
         self._admission.leave(turn)
         self._quotas.leave(turn)
         guest.meter.end(outcome)
+        self._senders.submit(turn, partial(self._log, turn, guest, failure, outcome))
         del self._guests[turn]
+
+    def _log(self, turn: int, guest: _Guest, failure: TurnError | None, outcome: str) -> None:
+        """The one line of a turn. Not on the loop: who reads the log may be slow."""
+        came_s, now_s = guest.caller.began_s, time.monotonic()
+        log_event(
+            "turn",
+            request_id=guest.caller.request_id,
+            turn=turn,  # as the engines call it
+            door=self._name,
+            key=guest.holder.name if guest.holder else None,
+            outcome=outcome,
+            reason=failure.reason.partition(" ")[0] if failure else None,
+            waited_ms=round(((guest.entered_s or now_s) - came_s) * 1000, 1),
+            total_ms=round((now_s - came_s) * 1000, 1),
+            input_bytes=guest.caller.input_bytes,
+            **guest.meter.report(self._log_content),
+        )
 
     def _send(self, turn: int, guest: _Guest, outputs: Mapping[str, Array], last: bool) -> None:
         self._senders.submit(turn, partial(guest.caller.send, outputs, last))
@@ -164,11 +192,12 @@ def _cancel(guest: _Guest) -> None:
         guest.task.cancel()
 
 
-def _failure_of(error: BaseException) -> TurnError:
+def _failure_of(error: BaseException, request_id: str) -> TurnError:
     """What the client reads: of an unforeseen error only that it happened."""
     if isinstance(error, TurnError):
         if isinstance(error, StageError):
-            pb.Logger.log_error(f"{error.stage}: {error.cause}")
+            log_event("stage_failed", "error", request_id=request_id, stage=error.stage, cause=error.cause)
         return error
-    pb.Logger.log_error("".join(traceback.format_exception(error)))
+    trace = "".join(traceback.format_exception(error))
+    log_event("turn_failed", "error", request_id=request_id, traceback=trace)
     return TurnError("the turn failed inside the server, whose log says why; send it again")

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from stream_omni.serving.connections import CONNECTION_AGE_S, connection_arguments
+from stream_omni.serving.event_log import CONTENT as LOG_CONTENT
 from stream_omni.serving.probe import answer_a_tiny_turn
 from stream_omni.serving.security import EVERYBODY, Security, SecurityError
 from stream_omni.serving.stage_secret import ENVIRONMENT as STAGE_SECRET
@@ -38,6 +40,7 @@ class TritonServer:
     ``repository`` is a built directory (what ``stream-omni build`` wrote) or its ``model_repository`` folder. Ports
     that are 0 are chosen. ``probe(grpc_url, timeout_s)`` proves readiness by an inference: Triton itself says "ready"
     even of a model whose process is dead. ``log`` takes the server's output; None passes it through.
+    ``log_content`` puts what was said into the log of turns.
 
     The server gets SIGTERM when the *thread* that called :meth:`start` ends (that is what Linux offers), so start it
     from a thread that outlives it.
@@ -54,6 +57,8 @@ class TritonServer:
         ready_timeout_s: float = 300.0,
         drain_timeout_s: int = 10,
         security: Security = EVERYBODY,
+        connection_age_s: float = CONNECTION_AGE_S,
+        log_content: bool = False,
         probe: Callable[[str, float], None] | None = None,
         log: IO[Any] | None = None,
     ) -> None:
@@ -61,7 +66,8 @@ class TritonServer:
         self.host = _address(host)
         self._ready_timeout_s, self._drain_timeout_s = ready_timeout_s, drain_timeout_s
         self._probe, self._log = probe or self._answer_a_tiny_turn, log
-        self.security = _checked(security)
+        self._connection_age_s = connection_age_s
+        self.security, self._log_content = _checked(security), log_content
         self._hosts = [self.host, security.http_host(self.host), self.host]
         self._ports = _free_ports(self._hosts, [grpc_port, http_port, metrics_port])
         self._regions = (
@@ -145,12 +151,13 @@ class TritonServer:
             *(f"--{door}-address={host}" for door, host in zip(_DOORS, self._hosts, strict=True)),
             *(f"--grpc-port={grpc}", f"--http-port={http}", f"--metrics-port={metrics}"),
             *self.security.arguments(),
+            *connection_arguments(self.repository, self._connection_age_s),
             "--allow-gpu-metrics=false",
             "--log-format=ISO8601",
         ]
         self.process = subprocess.Popen(  # noqa: S603 (a fixed program)
             command,
-            env={**_environment(), **self.security.environment(), STAGE_SECRET: self.stage_secret.word},
+            env=_environment() | self._own_environment(),
             cwd=Path(__file__).parents[
                 2
             ],  # the models' processes ignore PYTHONPATH but import from here: the same stream_omni
@@ -177,6 +184,11 @@ class TritonServer:
                     reason = str(error)
             time.sleep(0.1)
         raise LaunchError(f"the server was not ready after {self._ready_timeout_s:g} s: {reason}")
+
+    def _own_environment(self) -> dict[str, str]:
+        """What the models' processes, which inherit it, are told."""
+        own = {STAGE_SECRET: self.stage_secret.word, LOG_CONTENT: "1" if self._log_content else ""}
+        return {**own, **self.security.environment()}
 
     def _answer_a_tiny_turn(self, url: str, timeout_s: float) -> None:
         try:

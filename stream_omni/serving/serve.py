@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stream_omni.serving.launcher import LaunchError, TritonServer
+from stream_omni.serving.log_lines import JsonLog
 from stream_omni.serving.security import Security, ServerTls
 
 
@@ -18,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     for number in _ENDING:
         signal.signal(number, _interrupt_once)
-    server = None
+    server, log = None, JsonLog(sys.stderr.buffer) if arguments.log_format == "json" else None
     try:
         server = TritonServer(
             arguments.repository,
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             ready_timeout_s=arguments.ready_timeout_s,
             drain_timeout_s=arguments.drain_timeout_s,
             security=_security(arguments),
+            log_content=arguments.log_content,
+            log=log.file if log else None,
         )
         server.start()
         print(
@@ -46,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if server is not None:
             server.stop()
+        if log is not None:
+            log.close()
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -111,5 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metrics-port", type=int, default=0, help="0: any free port")
     parser.add_argument("--ready-timeout-s", type=float, default=300.0, help="until the first answered turn")
     parser.add_argument("--drain-timeout-s", type=int, default=10, help="what running turns get to finish in")
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="of Triton's own lines; a turn's are JSON anyway"
+    )
+    parser.add_argument(
+        "--log-content", action="store_true", help="write what was asked and answered into the log as well"
+    )
     _add_security(parser)
     return parser

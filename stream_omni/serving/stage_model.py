@@ -23,7 +23,7 @@ class StageModel:
 
     def execute(self, requests: Sequence[Any]) -> None:
         for request in requests:
-            answer = partial(respond, request.get_response_sender())
+            answer = partial(respond, request.get_response_sender(), request.request_id())
             try:
                 self._secret.check(parameters_of(request))
                 self._queue.submit(inputs_of(request), answer)

@@ -13,7 +13,9 @@ class TritonPythonModel:
     def initialize(self, args):
         assets, limits = Assets.load(artifacts_of(args)), Limits.from_mapping(parameter(args, "limits"))
         driver = PrepareDriver(assets, limits, parameter(args, "stage_timeout_s"), StageSecret.own())
-        self._door = FrontDoor(driver, Unrecorded(), parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
+        capacity, turn_timeout_s = parameter(args, "capacity"), parameter(args, "turn_timeout_s")
+        doors = {"name": "prepare", "max_request_bytes": limits.max_request_bytes}
+        self._door = FrontDoor(driver, Unrecorded(), capacity, turn_timeout_s, **doors)
 
     def execute(self, requests):
         for request in requests:
