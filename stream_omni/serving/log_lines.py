@@ -14,13 +14,23 @@ _LEVELS = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}
 
 def to_json(line: str) -> str:
     """A line of the server's, which may be JSON already."""
-    if line.startswith("{"):
+    if _is_json(line):
         return line
     found = _TRITON.fullmatch(line)
     if found is None:  # what a library prints, the next line of a longer message
         return json.dumps({"level": "info", "event": "output", "message": line})
     fields = {"time": found["time"], "level": _LEVELS[found["level"]], "event": "triton"}
     return json.dumps({**fields, "source": found["source"], "message": found["message"]})
+
+
+def _is_json(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 class JsonLog:
