@@ -129,7 +129,7 @@ def _name_in_certificate(url: str, cert: Path) -> str:
         socket.create_connection((host, int(port)), timeout=_CONNECT_S) as connection,
         context.wrap_socket(connection) as door,
     ):
-        names = (door.getpeercert() or {}).get("subjectAltName", ())
-    for _, name in names:
+        certificate: Mapping[str, Any] = door.getpeercert() or {}
+    for _, name in certificate.get("subjectAltName", ()):
         return str(name).replace("*", "stream-omni")
     raise OSError("the server's certificate names nobody (subjectAltName)")
