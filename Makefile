@@ -30,9 +30,9 @@ $(VENV)/train: $(VENV)/installed
 	@touch $@
 
 # Of its own, so that what looks at the dependencies is none of them
-$(VENV)/audit/installed: constraints.txt
+$(VENV)/audit/installed: constraints-audit.txt
 	$(PYTHON) -m venv $(VENV)/audit
-	$(VENV)/audit/bin/pip install $(PIP_FLAGS) -c constraints.txt pip-audit cyclonedx-bom
+	$(VENV)/audit/bin/pip install $(PIP_FLAGS) --no-deps -r constraints-audit.txt
 	@touch $@
 
 demo: $(VENV)/installed ## ask a spoken question about a picture: build, serve, ask, stop
