@@ -23,6 +23,7 @@ from stream_omni.serving.driver import Send
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.preparation import Asking, Preparation, Reading
 from stream_omni.serving.request import read_request
+from stream_omni.serving.request_id import CURRENT
 from stream_omni.serving.stage_secret import StageSecret
 from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
@@ -66,6 +67,7 @@ class PrepareDriver:
             "usage": preparation.usage,
             "transcript": reading.transcript,
             "shared_tokens": {"text": asking.shared_tokens, "speech": reading.shared_tokens},
+            "request_id": CURRENT.get(),
             "began_s": began_s,  # of a clock that all processes of a machine share
         }
         outputs = {
@@ -99,6 +101,7 @@ class AnswerDriver:
         prepared = {name: array for name, array in inputs.items() if name != "seal"}
         self.secret.check_seal(prepared, inputs["seal"][0])
         turn = json.loads(inputs["turn"][0])
+        CURRENT.set(turn["request_id"])  # where the client sent none, the two steps would have two
         effective = turn["effective"]
         events: list[Event] = []
         whole = (self.assets, number, effective, turn["began_s"])

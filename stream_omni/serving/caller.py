@@ -25,9 +25,8 @@ class Caller:
         self.began_s = time.monotonic()
         self.inputs: dict[str, Array] = {}
         self.input_bytes = 0
-        sent = str(request.request_id())
-        self.request_id = request_id.choose(sent)
-        self._told_id = "" if self.request_id == sent else f" (request {self.request_id})"  # Triton returns its own
+        self._sent_id = str(request.request_id())  # which Triton returns
+        self.request_id = request_id.choose(self._sent_id)
         self._sender = request.get_response_sender()
         self._lock = threading.Lock()
         self._closed = False
@@ -62,7 +61,8 @@ class Caller:
         if error is None:
             reason = pb.TritonError("CANCELLED: the client ended the turn", pb.TritonError.CANCELLED)
         else:
-            reason = pb.TritonError(f"{error}{self._told_id}", getattr(pb.TritonError, error.code))
+            told = "" if self.request_id == self._sent_id else f" (request {self.request_id})"
+            reason = pb.TritonError(f"{error}{told}", getattr(pb.TritonError, error.code))
         self._close(pb.InferenceResponse(error=reason))
 
     def _close(self, response: Any) -> None:

@@ -147,6 +147,7 @@ class FrontDoor:
             raise
 
     async def _release(self, turn: int, guest: _Guest, failure: TurnError | None, outcome: str) -> None:
+        guest.caller.request_id = CURRENT.get() or guest.caller.request_id  # a later step goes on with the first one's
         self._senders.submit(turn, partial(guest.caller.fail, failure))  # the client first; nothing after `done`
         await self._stages.release(turn)
         if outcome == "cancelled" and guest.gone_s is not None:

@@ -65,7 +65,12 @@ def test_the_id_that_the_client_sends_comes_back(server: TritonServer) -> None:
     assert line_of(server, "mine:7")["outcome"] == "ok"
     with triton.InferenceServerClient(server.grpc_url) as client:
         whole = client.infer("turn", tensors({"text": "hi", "max_tokens": 2}), request_id="mine:8")
+        unnamed = client.infer("turn", tensors({"text": "hi", "max_tokens": 2}))
     assert json.loads(whole.as_numpy("detail")[0])["request_id"] == "mine:8"
+    made = json.loads(unnamed.as_numpy("detail")[0])["request_id"]
+    line_of(server, made)
+    doors = [json.loads(line)["door"] for line in log_of(server).splitlines() if made in line]
+    assert doors in (["prepare"], ["prepare", "answer"])  # the second line may be yet to come
 
 
 @pytest.mark.parametrize("sent", ["", "two words", "line\nbreak", "x" * 129, "schön"])
