@@ -117,7 +117,7 @@ def everything() -> SearchStrategy[Inputs]:
     """Any input may be anything."""
     values = _numbers() | _strings(_BYTES) | arrays.arrays(np.float32, st.integers(0, 50), elements=st.floats(width=32))
     names = st.sampled_from([*INPUTS, "colour", ""])
-    wild = st.dictionaries(names, values, max_size=6)
+    wild = st.dictionaries(names, values, max_size=3)
     return st.tuples(st.sampled_from([{}, {"text": _objects([b"hi"])}]), wild).map(lambda parts: parts[0] | parts[1])
 
 
