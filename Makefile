@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 SERVED ?= served
 # --no-compile: Python compiles what is imported when it is, which spares a quarter of the installation
 PIP_FLAGS ?= -q --no-compile
+AUDIT_FLAGS ?= # for example --vulnerability-service osv
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test lint serve train-demo bench bench-full clean
+.PHONY: help demo test test-faults audit lint serve train-demo bench bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -28,11 +29,28 @@ $(VENV)/train: $(VENV)/installed
 	$(INSTALL) '.[server,build,train,eval]'
 	@touch $@
 
+# Of its own, so that what looks at the dependencies is none of them
+$(VENV)/audit/installed: constraints-audit.txt
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install $(PIP_FLAGS) --no-deps -r constraints-audit.txt
+	@touch $@
+
 demo: $(VENV)/installed ## ask a spoken question about a picture: build, serve, ask, stop
 	$(BIN)/python -m stream_omni_build.demo --served $(SERVED)
 
 test: $(VENV)/installed ## all quick tests, on the real server
 	$(BIN)/python -m pytest
+
+test-faults: $(VENV)/installed ## the slow tests: fuzzing at length, servers broken on purpose
+	$(BIN)/python -m pytest -m faults
+
+audit: $(VENV)/audit/installed ## known weaknesses of the pinned dependencies; writes dist/sbom.cdx.json
+	@mkdir -p dist && rm -f dist/audit.json
+	$(VENV)/audit/bin/cyclonedx-py requirements constraints.txt --output-format JSON --output-file dist/sbom.cdx.json
+	@$(VENV)/audit/bin/pip-audit $(AUDIT_FLAGS) --requirement constraints.txt --no-deps --disable-pip \
+	  --format json --output dist/audit.json; code=$$?; test -s dist/audit.json && exit $$code; \
+	  echo 'make audit: nothing was audited, for the advisory database was not reached (see above): it needs the network'; \
+	  exit 2
 
 lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .

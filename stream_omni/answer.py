@@ -89,6 +89,7 @@ class Answer:
         self._marks: list[tuple[int, int, int]] = []  # (unit, text_begin, text_end), not yet sent
         self.text_finish: Finish | None = None
         self.audio_finish: Finish | None = None
+        self.request_id: str | None = None  # of a served turn
         self.usage = {"prompt_tokens": 0, "question_units": 0, "text_tokens": 0, "speech_units": 0}
 
     def add_transcript(self, ids: list[int]) -> Event:
@@ -151,6 +152,7 @@ class Answer:
             "audio_finish": self.audio_finish,
             "transcript": self._transcript,
             "text": self._text,
+            "request_id": self.request_id,
             "usage": self.usage,
             "timings": {
                 "first_transcript_ms": self._first_ms.get("transcript"),

@@ -9,6 +9,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
+# A progressive JPEG has about ten scans, its preview some. Each costs a pass over all pixels, and few bytes make one
+_MAX_SCANS = 100
+_SCAN = b"\xff\xda"  # in a scan's own data no such bytes can stand
 
 
 class ImageError(ValueError):
@@ -64,6 +67,9 @@ def _check_header(data: bytes, limits: ImageLimits) -> None:
         ) from error
     except Exception as error:
         raise _damaged() from error
+    scans = data.count(_SCAN) if kind in ("JPEG", "MPO") else 1
+    if scans > _MAX_SCANS:
+        raise ImageError(f"the picture is a JPEG of {scans} scans, the limit is {_MAX_SCANS}; save it anew")
     if not _within(size, limits):
         raise ImageError(
             f"the picture has {size[0]} x {size[1]} pixels, the limit is {limits.max_pixels} pixels and "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -119,6 +120,7 @@ def _unit_ids(info: ModelInfo, units: Sequence[int]) -> list[int]:
 
 
 def _unused_mark(texts: list[str]) -> str:
-    """Holds the place of what is not text while the template is rendered; survives trimming."""
-    marks = (f"<part-{n}>" for n in count())
+    """Holds the place of what is not text while the template is rendered; survives trimming. Nobody can foresee it: of
+    marks in a known order a client could send a hundred thousand, to be searched for one by one."""
+    marks = (f"<part-{secrets.token_hex(8)}>" for _ in count())
     return next(mark for mark in marks if not any(mark in text for text in texts))

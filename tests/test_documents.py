@@ -11,10 +11,10 @@ from stream_omni.serving.limits import Limits
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_readme_states_every_limit_with_its_default() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_limits_states_each_with_its_default() -> None:
+    table = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
     for field in dataclasses.fields(Limits):
-        assert f"`{field.name}` {field.default}" in readme
+        assert f"`{field.name}` {field.default}" in table
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from stream_omni_client.access import Tls
 from stream_omni_client.audio import Audio
 from stream_omni_client.client import StreamOmni
 from stream_omni_client.errors import (
@@ -42,6 +43,7 @@ __all__ = [
     "StreamOmniError",
     "TextDelta",
     "Timings",
+    "Tls",
     "TranscriptDelta",
     "TurnOptions",
     "Unauthenticated",

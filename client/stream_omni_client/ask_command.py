@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from stream_omni_client.audio import WRITABLE_SUFFIXES
-from stream_omni_client.client import StreamOmni
+from stream_omni_client.command_connection import add_connection, connect
 from stream_omni_client.command_exit import EXIT_CODES_HELP, run
 from stream_omni_client.events import AudioDelta, Done, Event, TextDelta, TranscriptDelta
 from stream_omni_client.reply import Reply
@@ -44,7 +44,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--output", choices=("text", "speech"), help="default: text, or speech where --out is given")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the spoken answer goes (default: answer.wav)")
-    parser.add_argument("--url", default="localhost:8001", help="the server's gRPC endpoint (default: %(default)s)")
     parser.add_argument("--system", help="system prompt")
     parser.add_argument("--voice", help="see stream-omni voices")
     parser.add_argument("--max-tokens", type=int, metavar="N")
@@ -55,6 +54,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--timeout", type=float, metavar="S", help="give up when the answer is not whole after S seconds"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per event (without the samples)")
+    add_connection(parser)
     arguments = parser.parse_args(argv)
     arguments.output = arguments.output or ("speech" if arguments.out else "text")
     if arguments.out and arguments.output == "text":
@@ -77,7 +77,7 @@ def _ask(arguments: argparse.Namespace) -> int:
         "seed": arguments.seed,
     }
     with (
-        StreamOmni(arguments.url) as client,
+        connect(arguments) as client,
         client.stream(
             arguments.text,
             audio=arguments.audio,

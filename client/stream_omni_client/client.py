@@ -6,6 +6,7 @@ import secrets
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
+from stream_omni_client.access import Tls, choose_metadata, choose_tls
 from stream_omni_client.audio import AudioInput
 from stream_omni_client.errors import InvalidRequest, StreamOmniError
 from stream_omni_client.image import ImageInput
@@ -25,17 +26,26 @@ class StreamOmni:
     :class:`DeadlineExceeded` when its first event takes longer than ``first_event_timeout_s``, or when two events lie
     further apart than ``idle_timeout_s``.
 
+    ``api_key`` and ``tls`` (a :class:`Tls`, or True for a server with a public CA's certificate) let the client in;
+    where they are left away, the environment says: STREAM_OMNI_API_KEY; STREAM_OMNI_TLS_CA, _TLS_CERT and _TLS_KEY.
+
     All methods raise :class:`StreamOmniError` (see its subclasses), and OSError for an input file that cannot be read.
     """
 
     def __init__(
-        self, url: str = "localhost:8001", *, first_event_timeout_s: float = 60.0, idle_timeout_s: float = 30.0
+        self,
+        url: str = "localhost:8001",
+        *,
+        api_key: str | None = None,
+        tls: Tls | bool | None = None,
+        first_event_timeout_s: float = 60.0,
+        idle_timeout_s: float = 30.0,
     ) -> None:
         if "://" in url or ":" not in url:
             raise InvalidRequest(f"the url {url!r} is no gRPC endpoint: give host:port, such as localhost:8001")
         from stream_omni_client.transport import Connection  # not at the top: gRPC is half of the package's import time
 
-        self._connection = Connection(url)
+        self._connection = Connection(url, choose_tls(tls), choose_metadata(api_key))
         self._first_event_timeout_s, self._idle_timeout_s = first_event_timeout_s, idle_timeout_s
 
     def __enter__(self) -> StreamOmni:

@@ -24,6 +24,7 @@ COMMANDS = {
     "voices": Command("list the voices that the server has", "stream_omni_client.voices_command"),
     "health": Command("see whether the server answers", "stream_omni_client.health_command"),
     "serve": Command("start a server on a built directory", "stream_omni.serving.serve", "server"),
+    "keys": Command("make, list and revoke a server's API keys", "stream_omni.serving.keys_command"),
     "build": Command("make a built directory from a checkpoint", "stream_omni_build.main", "build"),
     "eval": Command("tell how good a served system is, on questions of yours", "stream_omni_eval.command", "eval"),
     "replay": Command("compare an installation with recorded cases", "stream_omni_build.replay_command", "build"),

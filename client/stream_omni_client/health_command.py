@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stream_omni_client.client import StreamOmni
+from stream_omni_client.command_connection import add_connection, connect
 from stream_omni_client.command_exit import EXIT_CODES_HELP, run
 
 
@@ -16,14 +16,14 @@ def main(argv: list[str]) -> int:
         "it calls a model ready even when its process is dead.",
         epilog=EXIT_CODES_HELP,
     )
-    parser.add_argument("--url", default="localhost:8001", help="the server's gRPC endpoint (default: %(default)s)")
+    add_connection(parser)
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="default: %(default)g seconds")
     arguments = parser.parse_args(argv)
-    return run(lambda: _probe(arguments.url, arguments.timeout))
+    return run(lambda: _probe(arguments))
 
 
-def _probe(url: str, timeout_s: float) -> int:
-    with StreamOmni(url) as client:
-        reply = client.chat("Hi", max_tokens=1, timeout_s=timeout_s)
-    print(f"{url} answers, in {reply.client_timings.total_ms:.0f} ms")
+def _probe(arguments: argparse.Namespace) -> int:
+    with connect(arguments) as client:
+        reply = client.chat("Hi", max_tokens=1, timeout_s=arguments.timeout)
+    print(f"{arguments.url} answers, in {reply.client_timings.total_ms:.0f} ms")
     return 0

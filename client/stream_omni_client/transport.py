@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from stream_omni_client.access import Tls
 from stream_omni_client.errors import ConnectionFailed, DeadlineExceeded, StreamOmniError, error_of
 from stream_omni_client.events import Event
 from stream_omni_client.wire import decode_event, encode_request
@@ -37,11 +38,17 @@ class Limits:
 
 
 class Connection:
-    """A channel to one server. Turns may share it, from several threads; it connects when first used."""
+    """A channel to one server. Turns may share it, from several threads; it connects when first used.
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._channel = grpc.insecure_channel(url, options=_CHANNEL_OPTIONS)
+    ``metadata`` goes with each call. Raises OSError for a file of ``tls`` that cannot be read.
+    """
+
+    def __init__(self, url: str, tls: Tls | None = None, metadata: tuple[tuple[str, str], ...] = ()) -> None:
+        self.url, self._metadata = url, metadata
+        if tls is None:
+            self._channel = grpc.insecure_channel(url, options=_CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(url, grpc.ssl_channel_credentials(*tls.read()), _CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def start(self, request_id: str, inputs: Mapping[str, Any], limits: Limits) -> Responses:
@@ -52,13 +59,14 @@ class Connection:
         in the middle, none of 13 without it.
         """
         request = encode_request(_MODEL, request_id, inputs)
-        call = self._stub.ModelStreamInfer(iter([request]), timeout=limits.turn_s)
+        call = self._stub.ModelStreamInfer(iter([request]), timeout=limits.turn_s, metadata=self._metadata)
         return Responses(call, self.url, request_id, limits)
 
     def model_parameter(self, name: str, timeout_s: float) -> Any:
         """A JSON parameter of the model's configuration. Raises :class:`StreamOmniError`."""
         try:
-            answer = self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=_MODEL), timeout=timeout_s)
+            request = service_pb2.ModelConfigRequest(name=_MODEL)
+            answer = self._stub.ModelConfig(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _translate(error, self.url, None, timeout_s) from error
         return json.loads(answer.config.parameters[name].string_value)

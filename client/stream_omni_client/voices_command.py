@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stream_omni_client.client import StreamOmni
+from stream_omni_client.command_connection import add_connection, connect
 from stream_omni_client.command_exit import EXIT_CODES_HELP, run
 
 
@@ -13,12 +13,12 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="stream-omni voices", description="List the voices that the server has.", epilog=EXIT_CODES_HELP
     )
-    parser.add_argument("--url", default="localhost:8001", help="the server's gRPC endpoint (default: %(default)s)")
+    add_connection(parser)
     arguments = parser.parse_args(argv)
-    return run(lambda: _list_voices(arguments.url))
+    return run(lambda: _list_voices(arguments))
 
 
-def _list_voices(url: str) -> int:
-    with StreamOmni(url) as client:
+def _list_voices(arguments: argparse.Namespace) -> int:
+    with connect(arguments) as client:
         print("\n".join(client.voices()))
     return 0

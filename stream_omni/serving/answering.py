@@ -11,6 +11,7 @@ from stream_omni.answer import Answer, Event
 from stream_omni.assets import Assets
 from stream_omni.chunk_schedule import ChunkSchedule
 from stream_omni.serving.preparation import Asking, Reading
+from stream_omni.serving.request_id import CURRENT
 from stream_omni.serving.speaker import Speaker
 from stream_omni.serving.stages import Stages
 
@@ -31,6 +32,7 @@ class Answering:
         self._stages, self._assets, self._number, self._effective = stages, assets, number, effective
         self._tell, self._timeout_s = tell, timeout_s
         self.answer = Answer(assets.info, assets.tokenizer, assets.speakable, effective, began_s)
+        self.answer.request_id = CURRENT.get()
         self._speaker: Speaker | None = None
 
     def tell_transcript(self, ids: list[int]) -> None:

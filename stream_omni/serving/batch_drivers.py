@@ -1,6 +1,7 @@
 """The two Python steps of the ensemble ``turn``, for who wants a whole turn in one unary call.
 
-``prepare`` looks and listens, ``answer`` thinks and speaks in units, ``token2wav`` makes all of the sound as one chunk.
+``prepare`` looks and listens; ``answer`` thinks and speaks, all of the sound as one chunk. What ``prepare`` hands over
+is sealed: anybody may call a step of an ensemble by itself, and ``answer`` checks no tensors again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from stream_omni.serving.driver import Send
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.preparation import Asking, Preparation, Reading
 from stream_omni.serving.request import read_request
+from stream_omni.serving.request_id import CURRENT
+from stream_omni.serving.stage_secret import StageSecret
 from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
-from stream_omni.speech_chunks import ChunkPlan
-from stream_omni.speech_stream import AudioPiece, SpeechStream
+from stream_omni.speech_stream import AudioPiece
 
 _WHOLE = ChunkSchedule(first_units=1_000_000, largest_units=1_000_000)  # one chunk, at the end
 
@@ -37,6 +39,7 @@ class PrepareDriver:
     assets: Assets
     limits: Limits
     stage_timeout_s: float
+    secret: StageSecret
 
     async def drive(
         self,
@@ -64,6 +67,7 @@ class PrepareDriver:
             "usage": preparation.usage,
             "transcript": reading.transcript,
             "shared_tokens": {"text": asking.shared_tokens, "speech": reading.shared_tokens},
+            "request_id": CURRENT.get(),
             "began_s": began_s,  # of a clock that all processes of a machine share
         }
         outputs = {
@@ -73,15 +77,17 @@ class PrepareDriver:
             "hidden": reading.hidden,
             "keys_values": reading.keys_values,
         }
-        send(outputs, True)
+        send({**outputs, "seal": np.array([self.secret.seal(outputs).encode()], object)}, True)
 
 
 @dataclass(frozen=True)
 class AnswerDriver:
-    """Makes the answer but for its sound, and the one chunk from which ``token2wav`` makes that."""
+    """Makes the answer; ``sound_timeout_s`` bounds the making of all of its sound at once."""
 
     assets: Assets
     stage_timeout_s: float
+    sound_timeout_s: float
+    secret: StageSecret
 
     async def drive(
         self,
@@ -92,7 +98,10 @@ class AnswerDriver:
         send: Send,
         meter: TurnMeter,
     ) -> None:
+        prepared = {name: array for name, array in inputs.items() if name != "seal"}
+        self.secret.check_seal(prepared, inputs["seal"][0])
         turn = json.loads(inputs["turn"][0])
+        CURRENT.set(turn["request_id"])  # where the client sent none, the two steps would have two
         effective = turn["effective"]
         events: list[Event] = []
         whole = (self.assets, number, effective, turn["began_s"])
@@ -111,29 +120,24 @@ class AnswerDriver:
             elif effective["task"] == "answer":
                 prompt = inputs["prompt_ids"], inputs["prompt_embeds"]
                 await answering.write(Asking(*prompt, turn["shared_tokens"]["text"]))
-        chunk = await anext(speaker.chunks(), None) if speaker else None
-        send(self._outputs(answering.answer, events, chunk), True)
+        piece = AudioPiece(np.zeros(0, np.int16), 0, np.zeros(0, np.int32), 0)
+        if speaker is not None and (chunk := await anext(speaker.chunks(), None)) is not None:
+            piece = speaker.accept(await stages.token2wav(chunk, self.sound_timeout_s))
+        send(_outputs(answering.answer, piece), True)
 
-    def _outputs(self, answer: Answer, events: list[Event], chunk: Mapping[str, Array] | None) -> dict[str, Array]:
-        units = np.zeros(0, np.int32) if chunk is None else chunk["units"].astype(np.int32)
-        sound = answer.add_audio(AudioPiece(np.zeros(0, np.int16), 0, units, 0)).tensors()
-        detail = json.loads(answer.done().detail)
-        detail["timings"]["first_audio_ms"] = None  # the sound, if any, is made after this step
-        return {
-            "transcript": np.array([detail["transcript"].encode()], object),
-            "reply": np.array([detail["text"].encode()], object),
-            "speech_units": units,
-            "reply_sample_rate": sound["sample_rate"],
-            "marks": sound["marks"],
-            "detail": np.array([json.dumps(detail, ensure_ascii=False).encode()], object),
-            **(chunk or self._silent_chunk()),
-        }
 
-    def _silent_chunk(self) -> dict[str, Array]:
-        """An ensemble cannot leave a step out: one unit, of whose sound no sample is put out."""
-        speech = SpeechStream(self.assets.info, self.assets.speaker("default"), 0, _WHOLE)
-        speech.append([0])
-        speech.finish()
-        chunk = speech.next_chunk()
-        assert chunk is not None
-        return chunk | {"plan": ChunkPlan.of(chunk)._replace(end=0).tensor()}
+def _outputs(answer: Answer, piece: AudioPiece) -> dict[str, Array]:
+    """``piece`` is all of the sound."""
+    sound = answer.add_audio(piece).tensors()
+    detail = json.loads(answer.done().detail)
+    if not piece.samples.size:
+        detail["timings"]["first_audio_ms"] = None
+    return {
+        "transcript": np.array([detail["transcript"].encode()], object),
+        "reply": np.array([detail["text"].encode()], object),
+        "speech_units": sound["units"],
+        "reply_sample_rate": sound["sample_rate"],
+        "marks": sound["marks"],
+        "detail": np.array([json.dumps(detail, ensure_ascii=False).encode()], object),
+        "samples": sound["samples"],
+    }

@@ -8,14 +8,18 @@ import triton_python_backend_utils as pb
 
 from stream_omni.runtime.session import Array
 from stream_omni.serving.errors import error_from_stage
+from stream_omni.serving.request_id import CURRENT
+from stream_omni.serving.stage_secret import StageSecret
 
 
-def infer(model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+def infer(secret: StageSecret, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
     """One blocking BLS call. Illegal before the model's first ``execute``."""
     request = pb.InferenceRequest(
         model_name=model,
         requested_output_names=list(outputs),
         inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
+        request_id=CURRENT.get() or "",
+        parameters=secret.parameters,
     )
     response = request.exec()
     if response.has_error():

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import triton_python_backend_utils as pb
 
 from stream_omni.runtime.session import Array
-from stream_omni.serving.edge import inputs_of
-from stream_omni.serving.errors import TurnError
+from stream_omni.serving import request_id
+from stream_omni.serving.errors import InvalidRequestError, TurnError
 
 _SENDERS = 4  # one is too few at 32 turns; more only compete for the interpreter
 
@@ -22,10 +23,23 @@ class Caller:
 
     def __init__(self, request: Any) -> None:
         self.began_s = time.monotonic()
-        self.inputs: dict[str, Array] = inputs_of(request)
+        self.inputs: dict[str, Array] = {}
+        self.input_bytes = 0
+        self._sent_id = str(request.request_id())  # which Triton returns
+        self.request_id = request_id.choose(self._sent_id)
         self._sender = request.get_response_sender()
         self._lock = threading.Lock()
         self._closed = False
+
+    def read(self, request: Any, max_bytes: float) -> None:
+        """Take the tensors over; whoever asks has been let in. Raises InvalidRequestError for too much."""
+        tensors = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        self.input_bytes = sum(map(_bytes_of, tensors.values()))
+        if self.input_bytes > max_bytes:
+            raise InvalidRequestError(
+                f"the request has {self.input_bytes} bytes; the limit is {max_bytes:.0f}, send fewer or smaller files"
+            )
+        self.inputs = {name: np.array(array) for name, array in tensors.items()}  # the memory is Triton's
 
     def is_gone(self) -> bool:
         """Whether the client cancelled or disconnected.
@@ -47,7 +61,8 @@ class Caller:
         if error is None:
             reason = pb.TritonError("CANCELLED: the client ended the turn", pb.TritonError.CANCELLED)
         else:
-            reason = pb.TritonError(str(error), getattr(pb.TritonError, error.code))
+            told = "" if self.request_id == self._sent_id else f" (request {self.request_id})"
+            reason = pb.TritonError(f"{error}{told}", getattr(pb.TritonError, error.code))
         self._close(pb.InferenceResponse(error=reason))
 
     def _close(self, response: Any) -> None:
@@ -55,6 +70,10 @@ class Caller:
             if not self._closed:
                 self._closed = True
                 self._sender.send(response, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def _bytes_of(array: Array) -> int:
+    return sum(map(len, array.flat)) if array.dtype == object else array.nbytes
 
 
 class Senders:

@@ -35,33 +35,44 @@ def parameter(args: Mapping[str, str], name: str) -> Any:
     return json.loads(json.loads(args["model_config"])["parameters"][name]["string_value"])
 
 
+def parameters_of(request: Any) -> dict[str, Any]:
+    """What travels beside the tensors: the client's own, and the headers that the server forwards."""
+    try:
+        parameters: dict[str, Any] = json.loads(request.parameters() or "{}")
+    except ValueError:  # bytes that are no text
+        return {}
+    return parameters
+
+
 def inputs_of(request: Any) -> dict[str, Array]:
     """By name, copied: the request's memory is Triton's."""
     return {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}
 
 
-def respond(sender: Any, answer: Mapping[str, Array] | Exception) -> None:
+def respond(sender: Any, request_id: str, answer: Mapping[str, Array] | Exception) -> None:
     """The only response to a request, from any thread: outputs by name, or an error."""
     try:
-        sender.send(_response(answer), flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        sender.send(_response(answer, request_id), flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
     except Exception as error:
         pb.Logger.log_warn(f"an answer could not be sent: {error}")
 
 
-def _response(answer: Mapping[str, Array] | Exception) -> Any:
+def _response(answer: Mapping[str, Array] | Exception, request_id: str) -> Any:
     if not isinstance(answer, Exception):
         try:
             return pb.InferenceResponse([pb.Tensor(name, array) for name, array in answer.items()])
         except Exception as error:
             answer = error
-    return pb.InferenceResponse(error=triton_error(answer))  # raised, Triton would send file names to the client
+    return pb.InferenceResponse(
+        error=triton_error(answer, request_id)
+    )  # raised, Triton would send file names to the client
 
 
-def triton_error(error: BaseException) -> Any:
+def triton_error(error: BaseException, request_id: str) -> Any:
     """The nearest of Triton's codes. A ValueError of the library speaks about the request; others are only logged."""
     if isinstance(error, ValueError):
         error = InvalidRequestError(str(error))
     if not isinstance(error, TurnError):
-        logging.getLogger(__name__).error("a request failed", exc_info=error)
+        logging.getLogger(__name__).error("request %s failed", request_id, exc_info=error)
         error = TurnError("the stage failed; the server's log says why")
     return pb.TritonError(str(error), getattr(pb.TritonError, error.code))

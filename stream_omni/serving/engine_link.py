@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class EngineLink:
         """Raises OverloadedError when the engine has no free slot."""
         mailbox = self._turns[turn] = _Mailbox(self._owner)
         if self._polling is None:
-            self._polling = asyncio.create_task(self._poll())
+            self._polling = asyncio.create_task(self._poll(), context=contextvars.Context())  # for all turns
         try:
             await self._control(Operation.START, turn, inputs)
         except (InvalidRequestError, OverloadedError):

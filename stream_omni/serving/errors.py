@@ -20,12 +20,18 @@ class InvalidRequestError(TurnError):
     outcome = "invalid"
 
 
+class UnauthenticatedError(TurnError):
+    reason = "UNAUTHENTICATED"
+    code = "INVALID_ARG"
+    outcome = "unauthenticated"
+
+
 class OverloadedError(TurnError):
     code = "UNAVAILABLE"
     outcome = "rejected"
 
     def __init__(self, sentence: str, retry_after_ms: int) -> None:
-        self.reason = f"OVERLOADED retry_after_ms={retry_after_ms}"
+        self.reason, self.retry_after_ms = f"OVERLOADED retry_after_ms={retry_after_ms}", retry_after_ms
         super().__init__(sentence)
 
 

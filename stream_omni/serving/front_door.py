@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import secrets
 import threading
@@ -18,17 +19,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import triton_python_backend_utils as pb
-
 from stream_omni.runtime.session import Array
 from stream_omni.serving.admission import Admission
+from stream_omni.serving.api_keys import Holder
 from stream_omni.serving.bls import infer
 from stream_omni.serving.caller import Caller, Senders
+from stream_omni.serving.doorkeeper import Doorkeeper
 from stream_omni.serving.driver import Driver
+from stream_omni.serving.edge import parameters_of
 from stream_omni.serving.errors import DeadlineError, OverloadedError, StageError, TurnError, first_cause
-from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, Recorder
+from stream_omni.serving.event_log import content_is_wanted, log_event
+from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, FRONT_DOOR, Recorder
+from stream_omni.serving.quotas import Quotas
+from stream_omni.serving.request_id import CURRENT
 from stream_omni.serving.stage_calls import StageCalls
 from stream_omni.serving.stage_processes import StageProcesses
+from stream_omni.serving.stage_secret import StageSecret
 from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
 
@@ -40,13 +46,17 @@ _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the pr
 class _Guest:
     caller: Caller
     meter: TurnMeter
+    holder: Holder | None = None  # whose key it came with
+    refusal: TurnError | None = None  # before anything else was done for it
     task: asyncio.Task[None] | None = None  # once it runs: one that is cancelled before would skip its `finally`
+    entered_s: float | None = None  # when it got its place
     gone_s: float | None = None  # when it was noticed that the client has left
 
 
 class FrontDoor:
     """``capacity`` turns run at once, each for at most ``turn_timeout_s``; ``waiting`` more wait for a place, each for
-    at most ``wait_s``; others are refused with a retry hint. Closing it closes the ``recorder``."""
+    at most ``wait_s``; others are refused with a retry hint, and requests of more than ``max_request_bytes`` for good.
+    ``name`` stands in the log. Closing it closes the ``recorder``."""
 
     def __init__(
         self,
@@ -56,28 +66,40 @@ class FrontDoor:
         turn_timeout_s: float,
         waiting: int = 0,
         wait_s: float = 0.0,
+        *,
+        name: str = FRONT_DOOR,
+        max_request_bytes: float = math.inf,
     ) -> None:
         self._driver, self._recorder, self._turn_timeout_s = driver, recorder, turn_timeout_s
+        self._max_request_bytes = max_request_bytes
+        self._doorkeeper, self._quotas = Doorkeeper.own(), Quotas(wait_s, recorder)
         self._admission = Admission(capacity, waiting, wait_s, recorder)
         self._guests: dict[int, _Guest] = {}
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders = Senders()
+        self._name, self._log_content = name, content_is_wanted()
         self._loop = asyncio.new_event_loop()
-        self._stages = Stages(StageCalls(self._loop, infer, StageProcesses(os.getppid())))
+        self._stages = Stages(StageCalls(self._loop, partial(infer, StageSecret.own()), StageProcesses(os.getppid())))
         self._closing = False
         for target in (self._loop.run_forever, self._notice_cancellations):
             threading.Thread(target=target, daemon=True, name="front-door").start()
 
     def accept(self, request: Any) -> None:
-        """Register a turn and return."""
+        """Register a turn and return. Of a stranger's no tensor is looked at."""
         caller = Caller(request)
         turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s))
+        try:
+            guest.holder = self._doorkeeper.let_in(parameters_of(request))
+            caller.read(request, self._max_request_bytes)
+        except Exception as error:
+            guest.refusal = _failure_of(error, caller.request_id)
         self._guests[turn] = guest
         self._loop.call_soon_threadsafe(self._loop.create_task, self._run(turn, guest))
 
     def close(self) -> None:
         """Refuse new turns, and let no poll outlive this process."""
         self._closing = True
+        self._loop.call_soon_threadsafe(self._quotas.close)
         self._loop.call_soon_threadsafe(self._admission.close)
         self._loop.call_soon_threadsafe(self._stages.stop)
         time.sleep(_SHUTDOWN_S)
@@ -86,6 +108,7 @@ class FrontDoor:
         self._recorder.close()
 
     async def _run(self, turn: int, guest: _Guest) -> None:
+        CURRENT.set(guest.caller.request_id)  # in this task, and in what it starts
         failure: TurnError | None = None
         outcome = "error"
         try:
@@ -94,7 +117,7 @@ class FrontDoor:
         except asyncio.CancelledError:
             outcome = "cancelled"
         except BaseException as error:
-            failure = _failure_of(first_cause(error))
+            failure = _failure_of(first_cause(error), guest.caller.request_id)
             outcome = failure.outcome
         finally:
             # the one way out; a cancellation that comes now must not interrupt it
@@ -104,8 +127,13 @@ class FrontDoor:
     async def _attend(self, turn: int, guest: _Guest) -> None:
         if guest.gone_s is not None:
             raise asyncio.CancelledError
+        if guest.refusal is not None:
+            raise guest.refusal
         guest.task = asyncio.current_task()
+        assert guest.holder is not None
+        await self._quotas.enter(turn, guest.holder)
         await self._admission.enter(turn)
+        guest.entered_s = time.monotonic()
         try:
             async with asyncio.timeout(self._turn_timeout_s):
                 caller, send = guest.caller, partial(self._send, turn, guest)
@@ -119,13 +147,33 @@ class FrontDoor:
             raise
 
     async def _release(self, turn: int, guest: _Guest, failure: TurnError | None, outcome: str) -> None:
+        guest.caller.request_id = CURRENT.get() or guest.caller.request_id  # a later step goes on with the first one's
         self._senders.submit(turn, partial(guest.caller.fail, failure))  # the client first; nothing after `done`
         await self._stages.release(turn)
         if outcome == "cancelled" and guest.gone_s is not None:
             self._recorder.observe(CANCEL_RELEASE_SECONDS, time.monotonic() - guest.gone_s)
         self._admission.leave(turn)
+        self._quotas.leave(turn)
         guest.meter.end(outcome)
+        self._senders.submit(turn, partial(self._log, turn, guest, failure, outcome))
         del self._guests[turn]
+
+    def _log(self, turn: int, guest: _Guest, failure: TurnError | None, outcome: str) -> None:
+        """The one line of a turn. Not on the loop: who reads the log may be slow."""
+        came_s, now_s = guest.caller.began_s, time.monotonic()
+        log_event(
+            "turn",
+            request_id=guest.caller.request_id,
+            turn=turn,  # as the engines call it
+            door=self._name,
+            key=guest.holder.name if guest.holder else None,
+            outcome=outcome,
+            reason=failure.reason.partition(" ")[0] if failure else None,
+            waited_ms=round(((guest.entered_s or now_s) - came_s) * 1000, 1),
+            total_ms=round((now_s - came_s) * 1000, 1),
+            input_bytes=guest.caller.input_bytes,
+            **guest.meter.report(self._log_content),
+        )
 
     def _send(self, turn: int, guest: _Guest, outputs: Mapping[str, Array], last: bool) -> None:
         self._senders.submit(turn, partial(guest.caller.send, outputs, last))
@@ -145,11 +193,12 @@ def _cancel(guest: _Guest) -> None:
         guest.task.cancel()
 
 
-def _failure_of(error: BaseException) -> TurnError:
+def _failure_of(error: BaseException, request_id: str) -> TurnError:
     """What the client reads: of an unforeseen error only that it happened."""
     if isinstance(error, TurnError):
         if isinstance(error, StageError):
-            pb.Logger.log_error(f"{error.stage}: {error.cause}")
+            log_event("stage_failed", "error", request_id=request_id, stage=error.stage, cause=error.cause)
         return error
-    pb.Logger.log_error("".join(traceback.format_exception(error)))
+    trace = "".join(traceback.format_exception(error))
+    log_event("turn_failed", "error", request_id=request_id, traceback=trace)
     return TurnError("the turn failed inside the server, whose log says why; send it again")

@@ -19,7 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from stream_omni.serving.connections import CONNECTION_AGE_S, connection_arguments
+from stream_omni.serving.event_log import CONTENT as LOG_CONTENT
 from stream_omni.serving.probe import answer_a_tiny_turn
+from stream_omni.serving.security import EVERYBODY, Security, SecurityError
+from stream_omni.serving.stage_secret import ENVIRONMENT as STAGE_SECRET
+from stream_omni.serving.stage_secret import StageSecret
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be imported between fork and exec
@@ -35,6 +40,7 @@ class TritonServer:
     ``repository`` is a built directory (what ``stream-omni build`` wrote) or its ``model_repository`` folder. Ports
     that are 0 are chosen. ``probe(grpc_url, timeout_s)`` proves readiness by an inference: Triton itself says "ready"
     even of a model whose process is dead. ``log`` takes the server's output; None passes it through.
+    ``log_content`` puts what was said into the log of turns.
 
     The server gets SIGTERM when the *thread* that called :meth:`start` ends (that is what Linux offers), so start it
     from a thread that outlives it.
@@ -50,17 +56,24 @@ class TritonServer:
         metrics_port: int = 0,
         ready_timeout_s: float = 300.0,
         drain_timeout_s: int = 10,
-        probe: Callable[[str, float], None] = answer_a_tiny_turn,
+        security: Security = EVERYBODY,
+        connection_age_s: float = CONNECTION_AGE_S,
+        log_content: bool = False,
+        probe: Callable[[str, float], None] | None = None,
         log: IO[Any] | None = None,
     ) -> None:
         self.repository = _model_repository(repository)
         self.host = _address(host)
         self._ready_timeout_s, self._drain_timeout_s = ready_timeout_s, drain_timeout_s
-        self._probe, self._log = probe, log
-        self._ports = _free_ports(self.host, [grpc_port, http_port, metrics_port])
+        self._probe, self._log = probe or self._answer_a_tiny_turn, log
+        self._connection_age_s = connection_age_s
+        self.security, self._log_content = _checked(security), log_content
+        self._hosts = [self.host, security.http_host(self.host), self.host]
+        self._ports = _free_ports(self._hosts, [grpc_port, http_port, metrics_port])
         self._regions = (
             f"stream_omni_{secrets.token_hex(4)}_"  # shared memory, recognisable if a killed server leaves it
         )
+        self.stage_secret = StageSecret.make()  # also for who may call stages from here: tests, supervision
         self._scratch: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -70,7 +83,7 @@ class TritonServer:
 
     @property
     def http_url(self) -> str:
-        return f"{self.host}:{self._ports[1]}"
+        return f"{self._hosts[1]}:{self._ports[1]}"
 
     @property
     def metrics_url(self) -> str:
@@ -135,14 +148,16 @@ class TritonServer:
             f"--backend-config=python,shm-region-prefix-name={self._regions}",
             "--disable-auto-complete-config",  # auto-completion would start every model's process twice
             f"--exit-timeout-secs={self._drain_timeout_s}",
-            *(f"--{door}-address={self.host}" for door in ("grpc", "http", "metrics")),
+            *(f"--{door}-address={host}" for door, host in zip(_DOORS, self._hosts, strict=True)),
             *(f"--grpc-port={grpc}", f"--http-port={http}", f"--metrics-port={metrics}"),
+            *self.security.arguments(),
+            *connection_arguments(self.repository, self._connection_age_s),
             "--allow-gpu-metrics=false",
             "--log-format=ISO8601",
         ]
         self.process = subprocess.Popen(  # noqa: S603 (a fixed program)
             command,
-            env=_environment(),
+            env=_environment() | self._own_environment(),
             cwd=Path(__file__).parents[
                 2
             ],  # the models' processes ignore PYTHONPATH but import from here: the same stream_omni
@@ -170,11 +185,23 @@ class TritonServer:
             time.sleep(0.1)
         raise LaunchError(f"the server was not ready after {self._ready_timeout_s:g} s: {reason}")
 
+    def _own_environment(self) -> dict[str, str]:
+        """What the models' processes, which inherit it, are told."""
+        own = {STAGE_SECRET: self.stage_secret.word, LOG_CONTENT: "1" if self._log_content else ""}
+        return {**own, **self.security.environment()}
+
+    def _answer_a_tiny_turn(self, url: str, timeout_s: float) -> None:
+        try:
+            options = self.security.client_options(url)
+        except OSError as error:
+            raise ConnectionError(f"no TLS with the server: {error}") from error
+        answer_a_tiny_turn(url, timeout_s, options, self.stage_secret.parameters)
+
     def _doors_are_open(self) -> bool:
         """Triton opens its ports one after the other, when all models are loaded."""
         try:
-            for port in self._ports:
-                socket.create_connection((self.host, port), timeout=1).close()
+            for door in zip(self._hosts, self._ports, strict=True):
+                socket.create_connection(door, timeout=1).close()
         except OSError:
             return False
         return True
@@ -215,6 +242,15 @@ def _find_server(scratch: Path) -> tuple[Path, Path]:
 
 
 _STUB = "triton_python_backend_stub"
+_DOORS = ("grpc", "http", "metrics")
+
+
+def _checked(security: Security) -> Security:
+    try:
+        security.check()
+    except SecurityError as error:
+        raise LaunchError(str(error)) from error
+    return security
 
 
 def _environment() -> dict[str, str]:
@@ -236,11 +272,11 @@ def _address(host: str) -> str:
         raise LaunchError(f"{host} is no IPv4 address of this machine, nor a name of one: {error}") from error
 
 
-def _free_ports(host: str, wanted: list[int]) -> list[int]:
+def _free_ports(hosts: list[str], wanted: list[int]) -> list[int]:
     """``wanted`` with every 0 replaced by a port that is free now. Raises LaunchError for one that cannot be had."""
     with contextlib.ExitStack() as held:  # all at once, so that they differ
         ports = []
-        for port in wanted:
+        for host, port in zip(hosts, wanted, strict=True):
             door = held.enter_context(socket.socket())
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last server's port may still be closing
             try:

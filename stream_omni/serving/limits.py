@@ -11,6 +11,9 @@ from typing import Any
 class Limits:
     """The defaults; a profile's ``[limits]`` table overrides them. Clients read them in the parameter ``info``."""
 
+    max_request_bytes: int = (
+        64_000_000  # three large photographs; Triton holds it all, before any other limit is looked at
+    )
     max_audio_in_ms: int = 30_000  # the speech tokenizer was trained on, and its reference accepts, at most 30 s
     min_audio_in_ms: int = 100  # shorter than the shortest word; the tokenizer makes one unit of 40 ms
     min_audio_peak: float = 0.001  # -60 dB of full scale: what a muted microphone delivers

@@ -17,7 +17,7 @@ ENGINES = ("llm", "speech_top")
 CALLED_STAGES = ("speech_tokenizer", "vision_encoder", "speech_bottom", "cosyvoice_flow", "vocoder")
 MODES = ("text_to_text", "text_to_speech", "speech_to_text", "speech_to_speech")
 UNKNOWN_MODE = "unknown"  # of a turn that ended before its request was read
-OUTCOMES = ("ok", "cancelled", "rejected", "invalid", "deadline", "error")
+OUTCOMES = ("ok", "cancelled", "rejected", "invalid", "unauthenticated", "deadline", "error")
 SLOT_STATES = ("used", "free")
 
 _FIRST_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -59,8 +59,9 @@ REQUESTS = Metric(
 REJECTED = Metric(
     "stream_omni_rejected_total",
     "counter",
-    "Turns refused with a retry hint: no room to wait in, waited in vain, an engine without a slot, a server that ends",
-    {"reason": ("full", "waited", "engine_full", "draining")},
+    "Turns refused with a retry hint: no room to wait in, waited in vain, a key's quota, an engine without a slot, a "
+    "server that ends",
+    {"reason": ("full", "waited", "quota", "engine_full", "draining")},
 )
 FIRST_TRANSCRIPT_SECONDS = Metric(
     "stream_omni_first_transcript_seconds",

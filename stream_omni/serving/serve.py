@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stream_omni.serving.launcher import LaunchError, TritonServer
+from stream_omni.serving.log_lines import JsonLog
+from stream_omni.serving.security import Security, ServerTls
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     for number in _ENDING:
         signal.signal(number, _interrupt_once)
-    server = None
+    server, log = None, JsonLog(sys.stderr.buffer) if arguments.log_format == "json" else None
     try:
         server = TritonServer(
             arguments.repository,
@@ -27,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             metrics_port=arguments.metrics_port,
             ready_timeout_s=arguments.ready_timeout_s,
             drain_timeout_s=arguments.drain_timeout_s,
+            security=_security(arguments),
+            log_content=arguments.log_content,
+            log=log.file if log else None,
         )
         server.start()
         print(
@@ -44,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if server is not None:
             server.stop()
+        if log is not None:
+            log.close()
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -54,6 +61,44 @@ def _interrupt_once(*_: object) -> None:
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _security(arguments: argparse.Namespace) -> Security:
+    """Raises LaunchError for options that make no sense without others."""
+    pairs = {
+        "tls_cert": "tls_key",
+        "tls_key": "tls_cert",
+        "tls_client_ca": "tls_cert",
+        "tls_probe_cert": "tls_client_ca",
+    }
+    for option, needed in pairs.items():
+        if getattr(arguments, option) and not getattr(arguments, needed):
+            raise LaunchError(f"--{option.replace('_', '-')} needs --{needed.replace('_', '-')}")
+    if arguments.tls_cert is None:
+        return Security(arguments.api_keys)
+    own = arguments.tls_probe_cert, arguments.tls_probe_key
+    return Security(arguments.api_keys, ServerTls(arguments.tls_cert, arguments.tls_key, arguments.tls_client_ca, *own))
+
+
+def _add_security(parser: argparse.ArgumentParser) -> None:
+    keys = parser.add_argument_group("who is let in (SECURITY.md)")
+    keys.add_argument(
+        "--api-keys", type=Path, metavar="FILE", help="ask every turn for one of the keys of `stream-omni keys make`"
+    )
+    keys.add_argument(
+        "--tls-cert", type=Path, metavar="PEM", help="the server's certificate: gRPC speaks TLS, HTTP stays on loopback"
+    )
+    keys.add_argument("--tls-key", type=Path, metavar="PEM", help="its key")
+    keys.add_argument(
+        "--tls-client-ca", type=Path, metavar="PEM", help="demand certificates of clients that this CA signed"
+    )
+    keys.add_argument(
+        "--tls-probe-cert",
+        type=Path,
+        metavar="PEM",
+        help="with --tls-client-ca: what `serve` itself shows as a client; without it the server's own certificate",
+    )
+    keys.add_argument("--tls-probe-key", type=Path, metavar="PEM", help="its key")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,4 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metrics-port", type=int, default=0, help="0: any free port")
     parser.add_argument("--ready-timeout-s", type=float, default=300.0, help="until the first answered turn")
     parser.add_argument("--drain-timeout-s", type=int, default=10, help="what running turns get to finish in")
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="of Triton's own lines; a turn's are JSON anyway"
+    )
+    parser.add_argument(
+        "--log-content", action="store_true", help="write what was asked and answered into the log as well"
+    )
+    _add_security(parser)
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -59,7 +60,8 @@ class StageCalls:
         if pending is not None:
             pending.add(future)
             future.add_done_callback(pending.discard)
-        self._threads.submit(lambda: self._settle(future, work))
+        context = contextvars.copy_context()  # the request's id goes along
+        self._threads.submit(lambda: context.run(self._settle, future, work))
         deadline_s = self._loop.time() + timeout_s
         try:
             while not future.done():

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from stream_omni.serving.edge import inputs_of, respond
+from stream_omni.serving.edge import inputs_of, parameters_of, respond
 from stream_omni.serving.stage_queue import Stage, StageQueue
+from stream_omni.serving.stage_secret import StageSecret
 from stream_omni.serving.triton_metrics import TritonRecorder
 
 
@@ -16,13 +17,15 @@ class StageModel:
     order that Triton's own queue cannot be given."""
 
     def __init__(self, stage: Stage) -> None:
+        self._secret = StageSecret.own()
         self._recorder = TritonRecorder(stage.name)
         self._queue = StageQueue(stage, self._recorder)
 
     def execute(self, requests: Sequence[Any]) -> None:
         for request in requests:
-            answer = partial(respond, request.get_response_sender())
+            answer = partial(respond, request.get_response_sender(), request.request_id())
             try:
+                self._secret.check(parameters_of(request))
                 self._queue.submit(inputs_of(request), answer)
             except Exception as error:
                 answer(error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 from stream_omni.answer import Event
 from stream_omni.serving.metrics import (
@@ -31,6 +33,8 @@ class TurnMeter:
         self._first_sound_s = self._last_sound_s = 0.0
         self._played_s = 0.0  # when a listener who plays at once will have played all
         self._after_first_s = 0.0  # of sound
+        self._report: dict[str, Any] = {}
+        self._detail: dict[str, Any] = {}  # of `done`
 
     def know(self, mode: str) -> None:
         """The request was read."""
@@ -41,10 +45,14 @@ class TurnMeter:
         now_s = time.monotonic()
         first = event.kind not in self._heard
         self._heard.add(event.kind)
+        if first:
+            self._report[f"first_{event.kind}_ms"] = round((now_s - self._began_s) * 1000, 1)
         if first and event.kind in _FIRST:
             self._recorder.observe(_FIRST[event.kind], now_s - self._began_s, mode=self._mode)
         if event.kind == "audio":
             self._play(now_s, len(event.samples) / event.sample_rate_hz, first)
+        if event.kind == "done":
+            self._detail = json.loads(event.detail)
 
     def end(self, outcome: str) -> None:
         """``outcome``: one of those of the metric. Sound of a turn that was cut short is still judged."""
@@ -52,6 +60,12 @@ class TurnMeter:
         if self._after_first_s:
             took_s = self._last_sound_s - self._first_sound_s
             self._recorder.observe(REALTIME_FACTOR, took_s / self._after_first_s)
+
+    def report(self, with_content: bool) -> dict[str, Any]:
+        """For the log: times in milliseconds from the arrival, counts, and only if wanted the words."""
+        told = {**self._report, "mode": self._mode, **self._detail.get("usage", {})}
+        words = {name: self._detail.get(name) for name in ("transcript", "text")} if with_content else {}
+        return {**told, **words}
 
     def _play(self, now_s: float, sound_s: float, first: bool) -> None:
         self._recorder.add(AUDIO_SECONDS, sound_s)

@@ -100,7 +100,7 @@ def test_a_first_chunk_passes_the_later_chunks_that_wait(wide: TritonServer, bui
 
     def call(name: str, inputs: dict[str, Any]) -> None:
         with triton.InferenceServerClient(wide.grpc_url) as client:
-            client.infer("cosyvoice_flow", tensors(inputs))
+            client.infer("cosyvoice_flow", tensors(inputs), parameters=wide.stage_secret.parameters)
             answered.append(name)
 
     with ThreadPoolExecutor(8) as threads:

@@ -93,6 +93,14 @@ def test_input_that_triton_refuses(url: str, inputs: dict[str, Any], message: st
     assert answered.error is not None and re.search(message, answered.error)
 
 
+def test_a_request_that_is_too_large_in_all(url: str) -> None:
+    answered = ask(url, text="hi", image=[bytes(17_000_000)] * 4)
+    assert answered.error == (
+        "INVALID_ARGUMENT: the request has 68000002 bytes; the limit is 64000000, send fewer or smaller files"
+    )
+    assert ask(url, text="hi", max_tokens=2).error is None
+
+
 def test_the_code_of_a_refusal(url: str) -> None:
     """Streams carry only the message; a unary call shows the code."""
     with triton.InferenceServerClient(url) as client, pytest.raises(triton.InferenceServerException) as refusal:

@@ -6,13 +6,16 @@ from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.front_door import FrontDoor
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.metrics import Unrecorded
+from stream_omni.serving.stage_secret import StageSecret
 
 
 class TritonPythonModel:
     def initialize(self, args):
         assets, limits = Assets.load(artifacts_of(args)), Limits.from_mapping(parameter(args, "limits"))
-        driver = PrepareDriver(assets, limits, parameter(args, "stage_timeout_s"))
-        self._door = FrontDoor(driver, Unrecorded(), parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
+        driver = PrepareDriver(assets, limits, parameter(args, "stage_timeout_s"), StageSecret.own())
+        capacity, turn_timeout_s = parameter(args, "capacity"), parameter(args, "turn_timeout_s")
+        doors = {"name": "prepare", "max_request_bytes": limits.max_request_bytes}
+        self._door = FrontDoor(driver, Unrecorded(), capacity, turn_timeout_s, **doors)
 
     def execute(self, requests):
         for request in requests:

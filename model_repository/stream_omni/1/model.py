@@ -12,9 +12,10 @@ from stream_omni.serving.turn_driver import TurnDriver
 
 class TritonPythonModel:
     def initialize(self, args):
+        limits = Limits.from_mapping(parameter(args, "info")["limits"])
         driver = TurnDriver(
             Assets.load(artifacts_of(args)),
-            Limits.from_mapping(parameter(args, "info")["limits"]),
+            limits,
             ChunkSchedule(**parameter(args, "chunks")),
             parameter(args, "stage_timeout_s"),
         )
@@ -25,6 +26,7 @@ class TritonPythonModel:
             turn_timeout_s=parameter(args, "turn_timeout_s"),
             waiting=parameter(args, "waiting"),
             wait_s=parameter(args, "wait_s"),
+            max_request_bytes=limits.max_request_bytes,
         )
 
     def execute(self, requests):

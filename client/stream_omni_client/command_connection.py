@@ -1,0 +1,30 @@
+"""The options by which every command finds its server and is let in."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stream_omni_client.access import Tls
+from stream_omni_client.client import StreamOmni
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("connection")
+    group.add_argument("--url", default="localhost:8001", help="the server's gRPC endpoint (default: %(default)s)")
+    group.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="default: STREAM_OMNI_API_KEY of the environment, where other users of the machine do not see it",
+    )
+    group.add_argument("--tls", action="store_true", help="with a server whose certificate a public CA signed")
+    group.add_argument("--tls-ca", type=Path, metavar="PEM", help="who signs its certificate (or STREAM_OMNI_TLS_CA)")
+    group.add_argument("--tls-cert", type=Path, metavar="PEM", help="the client's own (or STREAM_OMNI_TLS_CERT)")
+    group.add_argument("--tls-key", type=Path, metavar="PEM", help="its key (or STREAM_OMNI_TLS_KEY)")
+
+
+def connect(arguments: argparse.Namespace) -> StreamOmni:
+    """Raises InvalidRequest, OSError."""
+    files = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key)
+    tls = Tls(*files) if any(files) else (arguments.tls or None)
+    return StreamOmni(arguments.url, api_key=arguments.api_key, tls=tls)

@@ -1,0 +1,22 @@
+"""What happened, as one line of JSON each, for machines that collect logs: never what was said, unless asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+CONTENT = "STREAM_OMNI_LOG_CONTENT"  # the environment variable that asks for it
+_STDERR = 2  # of the server's processes: where Triton's own log goes
+
+
+def log_event(event: str, level: str = "info", **fields: Any) -> None:
+    """One write, so that lines of several processes do not mix. May wait for who reads the log."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line = json.dumps({"time": now, "level": level, "event": event, **fields}, default=str)
+    os.write(_STDERR, f"{line}\n".encode())
+
+
+def content_is_wanted() -> bool:
+    return bool(os.environ.get(CONTENT))

@@ -1,0 +1,44 @@
+"""What lets a client in: arguments first, then the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stream_omni_client import InvalidRequest, StreamOmni, Tls
+from stream_omni_client.access import choose_metadata, choose_tls
+
+
+def test_the_key_of_the_argument_goes_before_that_of_the_environment() -> None:
+    environment = {"STREAM_OMNI_API_KEY": "so_environment"}
+    assert choose_metadata("so_argument", environment) == (("authorization", "Bearer so_argument"),)
+    assert choose_metadata(None, environment) == (("authorization", "Bearer so_environment"),)
+    assert choose_metadata(None, {}) == choose_metadata("", {}) == ()
+
+
+@pytest.mark.parametrize("key", ["two words", "line\n", "schlüssel", "\0"])
+def test_a_key_that_no_header_holds_is_refused(key: str) -> None:
+    with pytest.raises(InvalidRequest, match="characters that no key has"):
+        StreamOmni("localhost:1", api_key=key)
+
+
+def test_tls_is_what_is_said_or_what_the_environment_says() -> None:
+    environment = {"STREAM_OMNI_TLS_CA": "ca.pem", "STREAM_OMNI_TLS_CERT": "c.pem", "STREAM_OMNI_TLS_KEY": "k.pem"}
+    assert choose_tls(None, environment) == Tls("ca.pem", "c.pem", "k.pem")
+    assert choose_tls(False, environment) is None
+    assert choose_tls(True, environment) == Tls()
+    assert choose_tls(Tls("other.pem"), environment) == Tls("other.pem")
+    assert choose_tls(None, {"STREAM_OMNI_TLS_CA": ""}) is None
+
+
+def test_half_a_pair_is_refused_and_a_missing_file_is_an_oserror(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="needs its key"):
+        Tls(cert="c.pem")
+    with pytest.raises(FileNotFoundError):
+        StreamOmni("localhost:1", tls=Tls(tmp_path / "none.pem"))
+
+
+def test_the_key_reaches_the_server(protocol_url: str) -> None:
+    """Of a server that asks for none, and is told one all the same."""
+    with StreamOmni(protocol_url, api_key="so_unasked") as client:
+        assert client.chat("hello").text

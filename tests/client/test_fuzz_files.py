@@ -1,0 +1,72 @@
+"""Sound files of any content are read or refused: the client raises its own errors only."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stream_omni_client import InvalidRequest
+from stream_omni_client.audio import read_audio
+
+QUICK, LONG = 400, 10_000
+
+
+def sound(kind: str, subtype: str | None = None) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.sin(np.arange(300) / 5) / 2, 16_000, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+FILES = [
+    sound("WAV"),
+    sound("WAV", "FLOAT"),
+    sound("WAV", "ULAW"),
+    sound("FLAC"),
+    sound("OGG"),
+    b"RIFF\0\0\0\0WAVEfmt ",
+]
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> bytes:
+    content = bytearray(draw(st.sampled_from(FILES)))
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, min(len(content), 100)) | st.integers(0, len(content)))
+        if draw(st.booleans()):
+            content[at : at + 4] = draw(st.sampled_from([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"]))
+        else:
+            content[at : at + draw(st.integers(0, 30))] = draw(st.binary(max_size=8))
+    return bytes(content)
+
+
+def fuzz(cases: int, by_chance: bool) -> None:
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        database=None,
+        derandomize=not by_chance,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(spoiled() | st.binary(max_size=100))
+    def run(content: bytes) -> None:
+        try:
+            samples, rate_hz = read_audio(content)
+        except InvalidRequest as refusal:
+            assert "no sound file" in str(refusal)
+        else:
+            assert samples.dtype == np.float32 and samples.ndim == 1 and isinstance(rate_hz, int)
+
+    run()
+
+
+def test_hostile_files() -> None:
+    fuzz(QUICK, by_chance=False)
+
+
+@pytest.mark.faults
+def test_hostile_files_at_length() -> None:
+    fuzz(LONG, by_chance=True)
