@@ -24,8 +24,16 @@ from stream_omni.runtime.session import Array
 from stream_omni.serving.admission import Admission
 from stream_omni.serving.bls import infer
 from stream_omni.serving.caller import Caller, Senders
+from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.driver import Driver
-from stream_omni.serving.errors import DeadlineError, OverloadedError, StageError, TurnError, first_cause
+from stream_omni.serving.errors import (
+    DeadlineError,
+    DrainingError,
+    OverloadedError,
+    StageError,
+    TurnError,
+    first_cause,
+)
 from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, Recorder
 from stream_omni.serving.stage_calls import StageCalls
 from stream_omni.serving.stage_processes import StageProcesses
@@ -33,6 +41,8 @@ from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
 
 _CANCEL_POLL_S = 0.05  # far below what a listener notices, and twenty looks a second cost nothing
+_SUCCESSOR_MS = 2000  # after which another server may be there
+_CUT = "the server stops and could wait no longer; send the turn to another one, or again later"
 _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the process does
 
 
@@ -42,11 +52,14 @@ class _Guest:
     meter: TurnMeter
     task: asyncio.Task[None] | None = None  # once it runs: one that is cancelled before would skip its `finally`
     gone_s: float | None = None  # when it was noticed that the client has left
+    cut: bool = False  # its time is over, because the server stops
 
 
 class FrontDoor:
     """``capacity`` turns run at once, each for at most ``turn_timeout_s``; ``waiting`` more wait for a place, each for
-    at most ``wait_s``; others are refused with a retry hint. Closing it closes the ``recorder``."""
+    at most ``wait_s``; others are refused with a retry hint. When the server is about to stop, no turn is let in,
+    unless it was let in before at the door of an earlier step (``is_later_step``), and those that run end at the
+    deadline. Closing it closes the ``recorder``."""
 
     def __init__(
         self,
@@ -56,6 +69,7 @@ class FrontDoor:
         turn_timeout_s: float,
         waiting: int = 0,
         wait_s: float = 0.0,
+        is_later_step: bool = False,
     ) -> None:
         self._driver, self._recorder, self._turn_timeout_s = driver, recorder, turn_timeout_s
         self._admission = Admission(capacity, waiting, wait_s, recorder)
@@ -65,6 +79,8 @@ class FrontDoor:
         self._loop = asyncio.new_event_loop()
         self._stages = Stages(StageCalls(self._loop, infer, StageProcesses(os.getppid())))
         self._closing = False
+        self._notice, self._is_later_step = DrainNotice.of_environment(), is_later_step
+        self._drained_by_s: float | None = None
         for target in (self._loop.run_forever, self._notice_cancellations):
             threading.Thread(target=target, daemon=True, name="front-door").start()
 
@@ -78,7 +94,7 @@ class FrontDoor:
     def close(self) -> None:
         """Refuse new turns, and let no poll outlive this process."""
         self._closing = True
-        self._loop.call_soon_threadsafe(self._admission.close)
+        self._loop.call_soon_threadsafe(self._admission.close, _SUCCESSOR_MS)
         self._loop.call_soon_threadsafe(self._stages.stop)
         time.sleep(_SHUTDOWN_S)
         self._senders.stop()
@@ -93,6 +109,8 @@ class FrontDoor:
             outcome = "ok"
         except asyncio.CancelledError:
             outcome = "cancelled"
+            if guest.cut:
+                outcome, failure = "deadline", DrainingError(_CUT, _SUCCESSOR_MS)
         except BaseException as error:
             failure = _failure_of(first_cause(error))
             outcome = failure.outcome
@@ -134,10 +152,27 @@ class FrontDoor:
         """A client's cancel, disconnect and deadline all show here, and nowhere else."""
         while not self._closing:
             time.sleep(_CANCEL_POLL_S)
+            self._notice_drain()
             for guest in list(self._guests.values()):
                 if guest.gone_s is None and guest.caller.is_gone():
                     guest.gone_s = time.monotonic()
                     self._loop.call_soon_threadsafe(_cancel, guest)
+
+    def _notice_drain(self) -> None:
+        if self._drained_by_s is None:
+            self._drained_by_s = self._notice.deadline_s()
+            if self._drained_by_s is not None and not self._is_later_step:
+                hint_ms = self._notice.retry_after_ms(self._drained_by_s)
+                self._loop.call_soon_threadsafe(self._admission.close, hint_ms)
+        elif time.monotonic() > self._drained_by_s:
+            for guest in list(self._guests.values()):
+                self._loop.call_soon_threadsafe(_cut, guest)
+
+
+def _cut(guest: _Guest) -> None:
+    if guest.task is not None and not guest.cut:
+        guest.cut = True
+        guest.task.cancel()
 
 
 def _cancel(guest: _Guest) -> None:

@@ -10,7 +10,8 @@ from stream_omni.serving.metrics import Unrecorded
 class TritonPythonModel:
     def initialize(self, args):
         driver = AnswerDriver(Assets.load(artifacts_of(args)), parameter(args, "stage_timeout_s"))
-        self._door = FrontDoor(driver, Unrecorded(), parameter(args, "capacity"), parameter(args, "turn_timeout_s"))
+        capacity, turn_timeout_s = parameter(args, "capacity"), parameter(args, "turn_timeout_s")
+        self._door = FrontDoor(driver, Unrecorded(), capacity, turn_timeout_s, is_later_step=True)
 
     def execute(self, requests):
         for request in requests:
