@@ -7,7 +7,7 @@ SERVED ?= served
 PIP_FLAGS ?= -q --no-compile
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test lint serve train-demo bench bench-full clean
+.PHONY: help demo test test-faults lint serve train-demo bench bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -33,6 +33,11 @@ demo: $(VENV)/installed ## ask a spoken question about a picture: build, serve, 
 
 test: $(VENV)/installed ## all quick tests, on the real server
 	$(BIN)/python -m pytest
+
+test-faults: $(VENV)/installed ## break a running server in every way we know, some minutes; then docs/reliability.md's table
+	rm -f tests/faults/seen.jsonl
+	$(BIN)/python -m pytest -m faults tests/faults
+	$(BIN)/python -m tests.faults.table
 
 lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff check .
