@@ -24,6 +24,7 @@ from stream_omni.serving.management import Management
 from stream_omni.serving.probe import answer_a_tiny_turn
 
 _PR_SET_PDEATHSIG = 1
+_REAPING_S = 2.0  # for processes that were killed
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be imported between fork and exec
 
 
@@ -129,6 +130,7 @@ class TritonServer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            _reap(process.pid)
             for region in Path("/dev/shm").glob(f"{self._regions}*"):  # noqa: S108 (not a temporary file)
                 region.unlink(missing_ok=True)
         self._dismiss_keeper()
@@ -229,6 +231,16 @@ class TritonServer:
         except OSError:
             return False
         return True
+
+
+def _reap(group: int) -> None:
+    """A server's stubs become this process's children when it is a container's first process; nobody else is there to
+    ask how they ended."""
+    deadline_s = time.monotonic() + _REAPING_S
+    with contextlib.suppress(ChildProcessError):  # none, or none any more
+        while time.monotonic() < deadline_s:
+            if os.waitpid(-group, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
 
 
 def _notice(scratch: Path) -> DrainNotice:

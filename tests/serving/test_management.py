@@ -29,7 +29,7 @@ MANAGEMENT: dict[str, Call] = {
     "register shared memory": lambda client: client.register_system_shared_memory("mine", "/any", 64),
     "shared memory status": lambda client: client.get_system_shared_memory_status(),
     "unregister shared memory": lambda client: client.unregister_system_shared_memory(),
-    "register CUDA memory": lambda client: client.register_cuda_shared_memory("mine", b"00", 0, 64),
+    "register CUDA memory": lambda client: client.register_cuda_shared_memory("mine", b"AAAA", 0, 64),
     "trace": lambda client: client.update_trace_settings(settings={"trace_file": "/tmp/planted"}),
     "trace of a model": lambda client: client.get_trace_settings("vocoder"),
     "log file": lambda client: client.update_log_settings({"log_file": "/tmp/planted"}),
