@@ -14,9 +14,9 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.serving.raw_client import picture, tensors, tone
 
-SPOKEN_MS = 6000
+SPOKEN_MS = 15_000
 KINDS: dict[str, dict[str, Any]] = {
-    "text": {"text": "Tell me a tale", "max_tokens": 150, "temperature": 1.5, "seed": 3},
+    "text": {"text": "Tell me a tale", "max_tokens": 800, "temperature": 1.5, "seed": 3},
     "speak": {"text": "again", "task": "speak", "max_audio_ms": SPOKEN_MS},
     "endless": {"text": "again", "task": "speak", "max_audio_ms": 163_000},
     "question": {
@@ -44,7 +44,7 @@ class Outcome:
     kind: str
     ending: str = ""
     ended_s: float = 0.0  # time.monotonic
-    content: list[bytes] = field(default_factory=list)  # all that the client was given, but times
+    content: dict[str, bytes] = field(default_factory=dict)  # what came, joined: pieces differ with load
 
 
 class Turn:
@@ -91,8 +91,10 @@ class Turn:
         response = answer.infer_response
         parts = dict(zip((o.name for o in response.outputs), response.raw_output_contents, strict=True))
         event = parts["event"][4:].decode()  # behind its length
-        parts.pop("detail")  # holds times
-        self.outcome.content.append(b"".join(parts[name] for name in sorted(parts)))
+        content = self.outcome.content
+        for name in ("samples", "units"):
+            content[name] = content.get(name, b"") + parts[name]
+        content[event] = content.get(event, b"") + parts["delta"][4:]
         with self._news:
             self.events[event] = self.events.get(event, 0) + 1
             self._news.notify_all()

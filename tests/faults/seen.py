@@ -32,6 +32,7 @@ class Fault:
     recovered_s: float | None = None
     leaked: float = 0  # places and slots
     orphans: int = 0
+    server_fell: bool = False  # tritonserver aborted: the process was killed while it held a lock in shared memory
     wrong: int = 0  # answers whose bytes were not those of the same turn without a fault
 
     def hear(self, outcomes: Sequence[Outcome], injected_s: float) -> None:

@@ -38,9 +38,11 @@ def _row(how: str, target: str, faults: Sequence[dict[str, Any]]) -> str:
     when = Counter(fault["when"] for fault in faults)
     endings = sum((Counter(fault["endings"]) for fault in faults), Counter[str]())
     lost = [f"{name} {total:g}" for name in ("leaked", "orphans", "wrong") if (total := sum(f[name] for f in faults))]
+    fell = sum(fault["server_fell"] for fault in faults)
     cells = [
         f"{how}, `{target}`",
-        f"{len(faults)} ({', '.join(f'{count} {name}' for name, count in when.items())})",
+        f"{len(faults)} ({', '.join(f'{count} {name}' for name, count in when.items())})"
+        + (f"; {fell} took tritonserver along" if fell else ""),
         ", ".join(f"{ending} {count}" for ending, count in endings.items()) or "none ran",
         _seconds(fault["told_after_notice_s"] for fault in faults),
         _seconds(fault["noticed_s"] for fault in faults),

@@ -23,27 +23,28 @@ pytestmark = pytest.mark.faults
 PATIENCE_S = 600.0  # longer than anything that may happen; what is asserted is far less
 RECOVERY_S, TELLING_S, FREEING_S = 5.0, 2.0, 3.0  # on a machine that does nothing else
 WHEN = ("idle", "start", "middle", "end")
+ENDS_THE_SERVER, BROKEN = (FRONT_DOOR, SERVER), ("gRPC UNAVAILABLE", "gRPC CANCELLED")
 STAGES = (*PIPELINE, "prepare", "answer")
 Alone = dict[str, tuple[Outcome, dict[str, int]]]
 
 
-@pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("when", WHEN)
 def test_a_killed_stage(serving: Supervised, alone: Alone, stage: str, when: str) -> None:
     fault, outcomes = inject(serving, alone, "kill -9", stage, when)
     for outcome in outcomes:
-        if stage not in NEEDS[outcome.kind]:
+        if stage not in NEEDS[outcome.kind] and not fault.server_fell:
             assert outcome.ending == "done", "it did not need the stage"
-        assert outcome.ending in ("done", "INTERNAL"), outcome.ending
+        assert outcome.ending in ("done", "INTERNAL", *(BROKEN if fault.server_fell else ())), outcome.ending
     check(fault)
 
 
-@pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("target", [FRONT_DOOR, SERVER])
+@pytest.mark.parametrize("when", WHEN)
 def test_a_killed_front_door_or_server(serving: Supervised, alone: Alone, target: str, when: str) -> None:
     """Everybody's stream breaks, so that nobody waits for ever."""
     fault, outcomes = inject(serving, alone, "kill -9", target, when)
-    assert {outcome.ending for outcome in outcomes} <= {"done", "gRPC UNAVAILABLE", "gRPC CANCELLED"}
+    assert {outcome.ending for outcome in outcomes} <= {"done", *BROKEN}
     check(fault)
 
 
@@ -51,7 +52,7 @@ def test_a_killed_front_door_or_server(serving: Supervised, alone: Alone, target
 def test_a_process_that_hangs(serving: Supervised, alone: Alone, target: str) -> None:
     fault, outcomes = inject(serving, alone, "kill -STOP", target, "middle")
     for outcome in outcomes:
-        assert outcome.ending in ("done", "INTERNAL", "gRPC UNAVAILABLE", "gRPC CANCELLED"), outcome.ending
+        assert outcome.ending in ("done", "INTERNAL", *BROKEN), outcome.ending
     check(fault)
 
 
@@ -66,17 +67,21 @@ def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) 
     os.kill(process, signal.SIGSTOP if how == "kill -STOP" else signal.SIGKILL)
     outcomes = [turn.finish(PATIENCE_S) for turn in turns]
     recoveries = serving.wait_for_recovery(before)
+    afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
+    if any(outcome.ending.startswith("gRPC") for outcome in afterwards):  # an abort prints for seconds before it ends
+        recoveries += serving.wait_for_recovery(before + len(recoveries))
+        afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
+    fault.server_fell = target not in ENDS_THE_SERVER and SERVER in {recovery["what"] for recovery in recoveries}
     fault.noticed_s = min(recovery["noticed_s"] for recovery in recoveries) - injected_s
     fault.recovered_s = max(recovery["answering_s"] for recovery in recoveries) - injected_s
     fault.hear(outcomes, injected_s)
     fault.slowness = max(fault.slowness, slowness())
     fault.leaked = left_in_use(serving, FREEING_S * fault.slowness)
     fault.orphans = len(serving.orphans())
-    afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
     answers = [outcome for outcome in outcomes if outcome.ending == "done"] + afterwards
     fault.wrong = sum(answer.content != alone[answer.kind][0].content for answer in answers)
     fault.keep()
-    assert all(answer.ending == "done" for answer in afterwards)
+    assert [answer.ending for answer in afterwards] == ["done"] * len(COMPANY)
     return fault, outcomes
 
 
@@ -84,7 +89,7 @@ def wait_until(when: str, turn: Turn, alone: Alone) -> None:
     """A turn is at the wanted point, or over."""
     _, events = alone[turn.outcome.kind]
     kind = "audio" if "audio" in events else "text"
-    wanted = {"start": 0, "middle": events[kind] // 2, "end": events[kind] - 1}[when]
+    wanted = {"start": 0, "middle": 2, "end": events[kind] - 1}[when]
     turn.wait_for(lambda heard: heard.get(kind, 0) >= wanted, PATIENCE_S)
 
 
@@ -98,8 +103,7 @@ def left_in_use(serving: Supervised, within_s: float) -> float:
 def check(fault: Fault) -> None:
     assert fault.leaked == 0 and fault.orphans == 0 and fault.wrong == 0, fault
     assert fault.noticed_s is not None and fault.recovered_s is not None
-    restarts_all = fault.target in (FRONT_DOOR, SERVER)
-    if not restarts_all:  # a server's start loads every stage: its length is the checkpoint's affair
+    if fault.target not in ENDS_THE_SERVER and not fault.server_fell:  # a whole start takes what the checkpoint takes
         assert fault.recovered_s - fault.noticed_s <= RECOVERY_S * fault.slowness, fault
     if fault.fault == "kill -9":
         assert fault.noticed_s <= 1.0 * fault.slowness, fault
