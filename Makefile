@@ -41,8 +41,10 @@ demo: $(VENV)/installed ## ask a spoken question about a picture: build, serve, 
 test: $(VENV)/installed ## all quick tests, on the real server
 	$(BIN)/python -m pytest
 
-test-faults: $(VENV)/installed ## the slow tests: fuzzing at length, servers broken on purpose
+test-faults: $(VENV)/installed ## the slow tests: fuzzing at length, a server broken in every way we know; then docs/reliability.md's table
+	rm -f tests/faults/seen.jsonl
 	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m tests.faults.table
 
 audit: $(VENV)/audit/installed ## known weaknesses of the pinned dependencies; writes dist/sbom.cdx.json
 	@mkdir -p dist && rm -f dist/audit.json

@@ -34,6 +34,7 @@ class Admission:
         self._promised = 0  # places given to those who have not woken up yet
         self._took_s: deque[float] = deque(maxlen=_RECENT_TURNS)
         self._closed = False
+        self._retry_after_ms = 0  # once closed
         recorder.set(STREAMS_CAPACITY, capacity, stage=FRONT_DOOR)
 
     async def enter(self, turn: int) -> None:
@@ -57,9 +58,9 @@ class Admission:
         self._recorder.observe(STAGE_SECONDS, self._took_s[-1], stage=FRONT_DOOR)
         self._call_next()
 
-    def close(self) -> None:
+    def close(self, retry_after_ms: int) -> None:
         """Refuse those who wait and all who come."""
-        self._closed = True
+        self._closed, self._retry_after_ms = True, retry_after_ms
         for waiter in self._queue:
             if not waiter.done():
                 waiter.set_result(None)
@@ -80,7 +81,9 @@ class Admission:
     def _check_open(self) -> None:
         if self._closed:
             self._recorder.add(REJECTED, reason="draining")
-            raise DrainingError("the server is about to stop; send the turn to another one, or again in a minute")
+            raise DrainingError(
+                "the server is about to stop; send the turn to another one, or again later", self._retry_after_ms
+            )
 
     async def _wait(self) -> None:
         """Until a place has been given to this one."""

@@ -36,9 +36,14 @@ class OverloadedError(TurnError):
 
 
 class DrainingError(TurnError):
-    reason = "DRAINING"
+    """The server is about to stop: it lets no turn in, or could not wait longer for one that runs."""
+
     code = "UNAVAILABLE"
     outcome = "rejected"
+
+    def __init__(self, sentence: str, retry_after_ms: int) -> None:
+        self.reason = f"DRAINING retry_after_ms={retry_after_ms}"
+        super().__init__(sentence)
 
 
 class DeadlineError(TurnError):

@@ -25,9 +25,17 @@ from stream_omni.serving.api_keys import Holder
 from stream_omni.serving.bls import infer
 from stream_omni.serving.caller import Caller, Senders
 from stream_omni.serving.doorkeeper import Doorkeeper
+from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.driver import Driver
 from stream_omni.serving.edge import parameters_of
-from stream_omni.serving.errors import DeadlineError, OverloadedError, StageError, TurnError, first_cause
+from stream_omni.serving.errors import (
+    DeadlineError,
+    DrainingError,
+    OverloadedError,
+    StageError,
+    TurnError,
+    first_cause,
+)
 from stream_omni.serving.event_log import content_is_wanted, log_event
 from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, FRONT_DOOR, Recorder
 from stream_omni.serving.quotas import Quotas
@@ -39,6 +47,8 @@ from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
 
 _CANCEL_POLL_S = 0.05  # far below what a listener notices, and twenty looks a second cost nothing
+_SUCCESSOR_MS = 2000  # after which another server may be there
+_CUT = "the server stops and could wait no longer; send the turn to another one, or again later"
 _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the process does
 
 
@@ -51,12 +61,15 @@ class _Guest:
     task: asyncio.Task[None] | None = None  # once it runs: one that is cancelled before would skip its `finally`
     entered_s: float | None = None  # when it got its place
     gone_s: float | None = None  # when it was noticed that the client has left
+    cut: bool = False  # its time is over, because the server stops
 
 
 class FrontDoor:
     """``capacity`` turns run at once, each for at most ``turn_timeout_s``; ``waiting`` more wait for a place, each for
     at most ``wait_s``; others are refused with a retry hint, and requests of more than ``max_request_bytes`` for good.
-    ``name`` stands in the log. Closing it closes the ``recorder``."""
+    When the server is about to stop, no turn is let in, unless it was let in before at the door of an earlier step
+    (``is_later_step``), and those that run end at the deadline. ``name`` stands in the log. Closing it closes the
+    ``recorder``."""
 
     def __init__(
         self,
@@ -69,6 +82,7 @@ class FrontDoor:
         *,
         name: str = FRONT_DOOR,
         max_request_bytes: float = math.inf,
+        is_later_step: bool = False,
     ) -> None:
         self._driver, self._recorder, self._turn_timeout_s = driver, recorder, turn_timeout_s
         self._max_request_bytes = max_request_bytes
@@ -81,6 +95,8 @@ class FrontDoor:
         self._loop = asyncio.new_event_loop()
         self._stages = Stages(StageCalls(self._loop, partial(infer, StageSecret.own()), StageProcesses(os.getppid())))
         self._closing = False
+        self._notice, self._is_later_step = DrainNotice.of_environment(), is_later_step
+        self._drained_by_s: float | None = None
         for target in (self._loop.run_forever, self._notice_cancellations):
             threading.Thread(target=target, daemon=True, name="front-door").start()
 
@@ -99,8 +115,8 @@ class FrontDoor:
     def close(self) -> None:
         """Refuse new turns, and let no poll outlive this process."""
         self._closing = True
-        self._loop.call_soon_threadsafe(self._quotas.close)
-        self._loop.call_soon_threadsafe(self._admission.close)
+        self._loop.call_soon_threadsafe(self._quotas.close, _SUCCESSOR_MS)
+        self._loop.call_soon_threadsafe(self._admission.close, _SUCCESSOR_MS)
         self._loop.call_soon_threadsafe(self._stages.stop)
         time.sleep(_SHUTDOWN_S)
         self._senders.stop()
@@ -116,6 +132,8 @@ class FrontDoor:
             outcome = "ok"
         except asyncio.CancelledError:
             outcome = "cancelled"
+            if guest.cut:
+                outcome, failure = "deadline", DrainingError(_CUT, _SUCCESSOR_MS)
         except BaseException as error:
             failure = _failure_of(first_cause(error), guest.caller.request_id)
             outcome = failure.outcome
@@ -182,10 +200,27 @@ class FrontDoor:
         """A client's cancel, disconnect and deadline all show here, and nowhere else."""
         while not self._closing:
             time.sleep(_CANCEL_POLL_S)
+            self._notice_drain()
             for guest in list(self._guests.values()):
                 if guest.gone_s is None and guest.caller.is_gone():
                     guest.gone_s = time.monotonic()
                     self._loop.call_soon_threadsafe(_cancel, guest)
+
+    def _notice_drain(self) -> None:
+        if self._drained_by_s is None:
+            self._drained_by_s = self._notice.deadline_s()
+            if self._drained_by_s is not None and not self._is_later_step:
+                hint_ms = self._notice.retry_after_ms(self._drained_by_s)
+                self._loop.call_soon_threadsafe(self._admission.close, hint_ms)
+        elif time.monotonic() > self._drained_by_s:
+            for guest in list(self._guests.values()):
+                self._loop.call_soon_threadsafe(_cut, guest)
+
+
+def _cut(guest: _Guest) -> None:
+    if guest.task is not None and not guest.cut:
+        guest.cut = True
+        guest.task.cancel()
 
 
 def _cancel(guest: _Guest) -> None:

@@ -13,20 +13,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from stream_omni.serving.connections import CONNECTION_AGE_S, connection_arguments
+from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.event_log import CONTENT as LOG_CONTENT
-from stream_omni.serving.probe import answer_a_tiny_turn
+from stream_omni.serving.management import Management
+from stream_omni.serving.probe import answer_a_tiny_turn, is_answered_at_all
 from stream_omni.serving.security import EVERYBODY, Security, SecurityError
 from stream_omni.serving.stage_secret import ENVIRONMENT as STAGE_SECRET
 from stream_omni.serving.stage_secret import StageSecret
 
 _PR_SET_PDEATHSIG = 1
+_REAPING_S = 2.0  # for processes that were killed
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be imported between fork and exec
 
 
@@ -43,7 +46,8 @@ class TritonServer:
     ``log_content`` puts what was said into the log of turns.
 
     The server gets SIGTERM when the *thread* that called :meth:`start` ends (that is what Linux offers), so start it
-    from a thread that outlives it.
+    from a thread that outlives it. What does not end by that is ended by a keeper (:mod:`stream_omni.serving.keeper`).
+    A stopped server may be started again; its ports stay the same.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class TritonServer:
     ) -> None:
         self.repository = _model_repository(repository)
         self.host = _address(host)
-        self._ready_timeout_s, self._drain_timeout_s = ready_timeout_s, drain_timeout_s
+        self._ready_timeout_s, self.drain_timeout_s = ready_timeout_s, drain_timeout_s
         self._probe, self._log = probe or self._answer_a_tiny_turn, log
         self._connection_age_s = connection_age_s
         self.security, self._log_content = _checked(security), log_content
@@ -73,8 +77,10 @@ class TritonServer:
         self._regions = (
             f"stream_omni_{secrets.token_hex(4)}_"  # shared memory, recognisable if a killed server leaves it
         )
-        self.stage_secret = StageSecret.make()  # also for who may call stages from here: tests, supervision
+        self.stage_secret = StageSecret.make()  # also for who may call stages from here: tests
+        self._management = Management()
         self._scratch: Path | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -102,6 +108,26 @@ class TritonServer:
         """None while the server runs."""
         return None if self.process is None else self.process.poll()
 
+    def probe(self, timeout_s: float) -> None:
+        """Prove by an inference that the server answers. Raises ConnectionError with the reason."""
+        self._probe(self.grpc_url, timeout_s)
+
+    def says_anything(self, timeout_s: float) -> bool:
+        """Whether the front door answers, if only with a refusal."""
+        try:
+            return is_answered_at_all(self.grpc_url, timeout_s, self._client_options())
+        except ConnectionError:
+            return False
+
+    def reload(self, model: str) -> None:
+        """Give a model, dead or alive, a new process; the others go on. Raises ConnectionError with the reason."""
+        self._management.reload(self.grpc_url, model, self._ready_timeout_s, self._client_options())
+
+    def announce_drain(self, deadline_s: float) -> None:
+        """Have new turns refused, and running ones ended with an error at ``deadline_s`` (time.monotonic)."""
+        if self._scratch is not None:
+            _notice(self._scratch).give(deadline_s)
+
     def start(self) -> None:
         """Start and wait until a turn was answered. Raises :class:`LaunchError`; then nothing is left running."""
         try:
@@ -111,20 +137,23 @@ class TritonServer:
             self.stop()
             raise
 
-    def stop(self) -> None:
-        """Let running turns finish for at most the drain time, then end every process. May be called twice."""
+    def stop(self, grace_s: float | None = None) -> None:
+        """Let running turns finish for at most ``grace_s`` (the drain time and what the server needs to end), then end
+        every process; 0: at once. May be called twice."""
         process, self.process = self.process, None
         if process is not None:
-            if process.poll() is None:
+            if process.poll() is None and grace_s != 0:
                 process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(self._drain_timeout_s + 2)  # it may hang after its own limit, too
+                    process.wait(self._grace_s if grace_s is None else grace_s)
             # The stubs are in the server's group; a forced exit of the server leaves them behind.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            _reap(process.pid)
             for region in Path("/dev/shm").glob(f"{self._regions}*"):  # noqa: S108 (not a temporary file)
                 region.unlink(missing_ok=True)
+        self._dismiss_keeper()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
@@ -147,13 +176,14 @@ class TritonServer:
             "--cache-directory=/nonexistent",  # the compiled-in default need not exist either; no cache is used
             f"--backend-config=python,shm-region-prefix-name={self._regions}",
             "--disable-auto-complete-config",  # auto-completion would start every model's process twice
-            f"--exit-timeout-secs={self._drain_timeout_s}",
+            f"--exit-timeout-secs={self.drain_timeout_s}",
             *(f"--{door}-address={host}" for door, host in zip(_DOORS, self._hosts, strict=True)),
             *(f"--grpc-port={grpc}", f"--http-port={http}", f"--metrics-port={metrics}"),
             *self.security.arguments(),
             *connection_arguments(self.repository, self._connection_age_s),
             "--allow-gpu-metrics=false",
             "--log-format=ISO8601",
+            *self._management.arguments(),
         ]
         self.process = subprocess.Popen(  # noqa: S603 (a fixed program)
             command,
@@ -167,15 +197,41 @@ class TritonServer:
             start_new_session=True,  # a Ctrl-C at the terminal must reach the launcher only, which then drains
             preexec_fn=die_with_parent,
         )
+        self._set_keeper()
+
+    @property
+    def _grace_s(self) -> float:
+        return self.drain_timeout_s + 2  # it may hang after its own limit, too
+
+    def _set_keeper(self) -> None:
+        assert self.process is not None
+        watched = [str(self.process.pid), str(self._grace_s), self._regions, str(self._scratch)]
+        self._keeper = subprocess.Popen(  # noqa: S603 (a fixed program)
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), *watched],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # no signal for the launcher is meant for it
+        )
+
+    def _dismiss_keeper(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.kill()
+            keeper.wait()
+            assert keeper.stdin is not None
+            keeper.stdin.close()
 
     def _wait_until_ready(self) -> None:
         assert self.process is not None
-        deadline, reason = time.monotonic() + self._ready_timeout_s, "nothing answered"
+        deadline, reason, hidden = time.monotonic() + self._ready_timeout_s, "nothing answered", False
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise LaunchError(
                     f"tritonserver ended with code {self.process.returncode} while starting; its log says why"
                 )
+            if not hidden and self._has_read_its_command_line():
+                hidden = self._management.hide(self.process.pid)
             if self._doors_are_open():
                 try:
                     self._probe(self.grpc_url, deadline - time.monotonic())
@@ -187,15 +243,23 @@ class TritonServer:
 
     def _own_environment(self) -> dict[str, str]:
         """What the models' processes, which inherit it, are told."""
+        assert self._scratch is not None
         own = {STAGE_SECRET: self.stage_secret.word, LOG_CONTENT: "1" if self._log_content else ""}
-        return {**own, **self.security.environment()}
+        return {**own, **_notice(self._scratch).environment(), **self.security.environment()}
 
-    def _answer_a_tiny_turn(self, url: str, timeout_s: float) -> None:
+    def _client_options(self) -> Mapping[str, Any]:
+        """Raises ConnectionError."""
         try:
-            options = self.security.client_options(url)
+            return self.security.client_options(self.grpc_url)
         except OSError as error:
             raise ConnectionError(f"no TLS with the server: {error}") from error
-        answer_a_tiny_turn(url, timeout_s, options, self.stage_secret.parameters)
+
+    def _answer_a_tiny_turn(self, url: str, timeout_s: float) -> None:
+        answer_a_tiny_turn(url, timeout_s, self._client_options(), self.stage_secret.parameters)
+
+    def _has_read_its_command_line(self) -> bool:
+        """It makes no shared memory before."""
+        return any(Path("/dev/shm").glob(f"{self._regions}*"))  # noqa: S108 (not a temporary file)
 
     def _doors_are_open(self) -> bool:
         """Triton opens its ports one after the other, when all models are loaded."""
@@ -205,6 +269,20 @@ class TritonServer:
         except OSError:
             return False
         return True
+
+
+def _reap(group: int) -> None:
+    """A server's stubs become this process's children when it is a container's first process; nobody else is there to
+    ask how they ended."""
+    deadline_s = time.monotonic() + _REAPING_S
+    with contextlib.suppress(ChildProcessError):  # none, or none any more
+        while time.monotonic() < deadline_s:
+            if os.waitpid(-group, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+
+
+def _notice(scratch: Path) -> DrainNotice:
+    return DrainNotice(scratch / "drain")
 
 
 def _model_repository(directory: Path) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import queue
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +15,9 @@ from PIL import Image
 
 _AUDIO_S = 0.5
 _SAMPLE_RATE_HZ = 16000
+_ENDING_S = 5.0  # for the end of the stream behind the turn's; nobody may wait for a dead server
+_REASON = re.compile(r"[A-Z_]+( retry_after_ms=\d+)?: ")  # how the front door's own errors begin
+NOT_IN_TIME = "the turn was not answered in time"
 
 
 def answer_a_tiny_turn(
@@ -34,27 +38,55 @@ def answer_a_tiny_turn(
         _input("max_tokens", np.array([2], np.int32), "INT32"),
         _input("max_audio_ms", np.array([200], np.int32), "INT32"),
     ]
+    for answer in _ask(grpc_url, inputs, timeout_s, options, parameters):
+        if answer.as_numpy("event")[0] == b"done":
+            return
+    raise ConnectionError("the turn ended without an end")
+
+
+def is_answered_at_all(grpc_url: str, timeout_s: float, options: Mapping[str, Any]) -> bool:
+    """Whether the front door says anything: a turn without a question is refused without asking any stage. What Triton
+    says in its place, of a process that is dead or stopped, does not count."""
+    try:
+        next(_ask(grpc_url, [_input("task", np.array([b"answer"], object), "BYTES")], timeout_s, options, {}))
+    except ConnectionError as error:
+        return is_refusal(str(error))
+    return True
+
+
+def is_refusal(message: str) -> bool:
+    """Whether these are the words of the front door, not of Triton or gRPC."""
+    return _REASON.match(message) is not None
+
+
+def _ask(
+    grpc_url: str,
+    inputs: list[triton.InferInput],
+    timeout_s: float,
+    options: Mapping[str, Any],
+    parameters: Mapping[str, str],
+) -> Iterator[triton.InferResult]:
+    """A turn's events. Raises ConnectionError: with the server's error, or why there is no answer."""
     answers: queue.SimpleQueue[tuple[triton.InferResult | None, triton.InferenceServerException | None]]
     answers = queue.SimpleQueue()
     client = triton.InferenceServerClient(grpc_url, **options)
+    deadline_s, ended = time.monotonic() + timeout_s, False
     try:
-        client.start_stream(lambda result, error: answers.put((result, error)))
+        client.start_stream(lambda result, error: answers.put((result, error)), stream_timeout=timeout_s + _ENDING_S)
         client.async_stream_infer("stream_omni", inputs, parameters=dict(parameters))
-        deadline = time.monotonic() + timeout_s
-        while True:
-            result, error = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        while not ended:
+            result, error = answers.get(timeout=max(0.0, deadline_s - time.monotonic()))
             if error is not None:
                 raise ConnectionError(error.message())
             assert result is not None
-            if result.as_numpy("event")[0] == b"done":
-                client.stop_stream()
-                return
+            ended = result.as_numpy("event")[0] == b"done"
+            yield result
     except queue.Empty:
-        client.stop_stream(cancel_requests=True)
-        raise ConnectionError("the first turn was not answered in time") from None
+        raise ConnectionError(NOT_IN_TIME) from None
     except triton.InferenceServerException as error:
         raise ConnectionError(error.message()) from error
     finally:
+        client.stop_stream(cancel_requests=not ended)
         client.close()
 
 

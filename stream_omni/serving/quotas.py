@@ -36,7 +36,7 @@ class Quotas:
         if room := self._held.pop(turn, None):
             room.leave(turn)
 
-    def close(self) -> None:
+    def close(self, retry_after_ms: int) -> None:
         """Refuse those who wait."""
         for room in self._rooms.values():
-            room.close()
+            room.close(retry_after_ms)

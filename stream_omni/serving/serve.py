@@ -3,54 +3,75 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from stream_omni.serving.admin import AdminDoor
 from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni.serving.log_lines import JsonLog
 from stream_omni.serving.security import Security, ServerTls
+from stream_omni.serving.supervisor import Supervision, Supervisor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C or SIGTERM. Exit code 0 after a drained end, 1 if the server could not start or died."""
+    """Serve until Ctrl-C, SIGTERM or an order to drain. Exit code 0 after a drained end, 1 if the server could not
+    start or could not be kept answering."""
     arguments = _parser().parse_args(argv)
     for number in _ENDING:
         signal.signal(number, _interrupt_once)
-    server, log = None, JsonLog(sys.stderr.buffer) if arguments.log_format == "json" else None
+    logging.basicConfig(format="%(asctime)s stream-omni serve: %(message)s", level=logging.WARNING)
+    supervisor, log = None, JsonLog(sys.stderr.buffer) if arguments.log_format == "json" else None
     try:
-        server = TritonServer(
-            arguments.repository,
-            host=arguments.host,
-            grpc_port=arguments.grpc_port,
-            http_port=arguments.http_port,
-            metrics_port=arguments.metrics_port,
-            ready_timeout_s=arguments.ready_timeout_s,
-            drain_timeout_s=arguments.drain_timeout_s,
-            security=_security(arguments),
-            log_content=arguments.log_content,
-            log=log.file if log else None,
-        )
-        server.start()
-        print(
-            f"gRPC     {server.grpc_url}\nHTTP     {server.http_url}\nmetrics  {server.metrics_url}\nready", flush=True
-        )
-        while (code := server.exit_code()) is None:
-            time.sleep(0.2)
-        raise LaunchError(f"tritonserver ended by itself with code {code}; its log says why")
-    except KeyboardInterrupt:
-        print("draining", flush=True)
+        supervisor = Supervisor(_server(arguments, log), _supervision(arguments))
+        longest_idle_s = arguments.ready_timeout_s + 60
+        with AdminDoor(supervisor, arguments.admin_host, arguments.admin_port, longest_idle_s) as admin:
+            print(f"admin    {admin.url}", flush=True)
+            try:
+                supervisor.start()
+                _say_where(supervisor.server)
+                supervisor.watch()
+            except KeyboardInterrupt:
+                print("draining", flush=True)
+                supervisor.drain()
+        return 0
+    except KeyboardInterrupt:  # before there was anything to drain
         return 0
     except LaunchError as error:
         print(f"stream-omni serve: {error}", file=sys.stderr)
         return 1
     finally:
-        if server is not None:
-            server.stop()
+        if supervisor is not None:
+            supervisor.server.stop()
         if log is not None:
             log.close()
+
+
+def _server(arguments: argparse.Namespace, log: JsonLog | None) -> TritonServer:
+    return TritonServer(
+        arguments.repository,
+        host=arguments.host,
+        grpc_port=arguments.grpc_port,
+        http_port=arguments.http_port,
+        metrics_port=arguments.metrics_port,
+        ready_timeout_s=arguments.ready_timeout_s,
+        drain_timeout_s=arguments.drain_timeout_s,
+        security=_security(arguments),
+        log_content=arguments.log_content,
+        log=log.file if log else None,
+    )
+
+
+def _supervision(arguments: argparse.Namespace) -> Supervision:
+    return Supervision(
+        arguments.probe_interval_s, arguments.probe_timeout_s, arguments.tries, arguments.reloads_per_server
+    )
+
+
+def _say_where(server: TritonServer) -> None:
+    print(f"gRPC     {server.grpc_url}\nHTTP     {server.http_url}\nmetrics  {server.metrics_url}\nready", flush=True)
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -104,7 +125,7 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stream-omni serve",
-        description="Start a Triton server on a built directory, and end it cleanly on Ctrl-C.",
+        description="Start a Triton server on a built directory, keep it answering, and end it cleanly on Ctrl-C.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -122,5 +143,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-content", action="store_true", help="write what was asked and answered into the log as well"
     )
+    _add_supervision(parser)
     _add_security(parser)
     return parser
+
+
+def _add_supervision(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("supervision")
+    group.add_argument("--admin-host", default="127.0.0.1", help="address of /live, /ready, /status and /drain")
+    group.add_argument("--admin-port", type=int, default=0, help="0: any free port")
+    group.add_argument("--probe-interval-s", type=float, default=10.0, help="between two looks whether stages answer")
+    group.add_argument("--probe-timeout-s", type=float, default=30.0, help="what a stage may take before it is dead")
+    group.add_argument("--tries", type=int, default=5, help="at mending one thing, before giving up with exit code 1")
+    group.add_argument("--reloads-per-server", type=int, default=20, help="of stages, before a fresh server when idle")

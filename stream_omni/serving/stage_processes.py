@@ -12,6 +12,17 @@ from pathlib import Path
 
 _PROCESSES = Path("/proc")
 
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def processor_s(number: int) -> float:
+    """How long a process has had a processor since its start; 0 of one that is no more."""
+    try:
+        fields = (_PROCESSES / str(number) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+
 
 class StageProcesses:
     """Of the models that the server with process number ``server`` runs from Python."""

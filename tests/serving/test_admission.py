@@ -149,7 +149,7 @@ def test_the_end_refuses_those_who_wait_and_all_who_come() -> None:
         await admission.enter(1)
         waiting = [asyncio.create_task(admission.enter(number)) for number in (2, 3)]
         await settle()
-        admission.close()
+        admission.close(1500)
         refusals = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(refusal) for refusal in refusals] == [DrainingError] * 2
         with pytest.raises(DrainingError):

@@ -37,7 +37,7 @@ import sys, time
 from pathlib import Path
 from stream_omni.serving.launcher import TritonServer
 with TritonServer(Path(sys.argv[1]), probe=lambda url, timeout_s: None, drain_timeout_s=3) as server:
-    print(server.process.pid, flush=True)
+    print(server.process.pid, server._regions, server._scratch, flush=True)
     time.sleep(60)
 """
 
@@ -143,12 +143,29 @@ def test_a_directory_without_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_server_ends_with_its_launcher(repository: Path, end: signal.Signals) -> None:
+    """Processes that are stopped too, which no signal but the last one reaches; and no file stays."""
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, str(repository)], stdout=subprocess.PIPE, text=True)
     assert launcher.stdout is not None
-    number = int(launcher.stdout.readline())
+    number, regions, scratch = launcher.stdout.readline().split()
+    stub = next(process for process in group(int(number)) if process != int(number))
+    os.kill(stub, signal.SIGSTOP)
     launcher.send_signal(end)
     launcher.wait(15)
-    wait_until_gone(number, 15)
+    wait_until_gone(int(number), 15)
+    deadline_s = time.monotonic() + 15
+    while Path(scratch).exists() or list(Path("/dev/shm").glob(f"{regions}*")):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+def test_a_stopped_server_is_started_again_where_it_was(repository: Path) -> None:
+    server = TritonServer(repository, probe=probe)
+    urls = set()
+    for _ in range(2):
+        with server:
+            urls.add(server.grpc_url)
+            probe(server.grpc_url, 5)
+    assert len(urls) == 1
 
 
 def test_a_killed_server_leaves_no_stubs(repository: Path) -> None:

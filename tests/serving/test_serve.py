@@ -7,16 +7,18 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from tests.serving.raw_client import ask
+from tests.serving.raw_client import Stream, ask
+from tests.serving.test_admin import call
 from tests.serving.test_launcher import wait_until_gone
 
 SERVE = [sys.executable, "-c", "from stream_omni_client.command import main; raise SystemExit(main())", "serve"]
 
 
-def test_it_says_ready_when_it_is_and_leaves_nothing(built_directory: Path, tmp_path: Path) -> None:
-    command = [*SERVE, "--repository", str(built_directory), "--drain-timeout-s", "3"]
+def test_it_says_ready_when_it_is_drains_and_leaves_nothing(built_directory: Path, tmp_path: Path) -> None:
+    command = [*SERVE, "--repository", str(built_directory), "--drain-timeout-s", "4"]
     with (tmp_path / "log").open("w") as log:
         serving = subprocess.Popen(
             [*command, "--log-format", "json", "--log-content"], stdout=subprocess.PIPE, stderr=log, text=True
@@ -27,15 +29,28 @@ def test_it_says_ready_when_it_is_and_leaves_nothing(built_directory: Path, tmp_
         line = serving.stdout.readline()
         assert line, "it ended before it was ready"
         said.append(line.strip())
-    doors = [re.fullmatch(r"(gRPC|HTTP|metrics) +(127\.0\.0\.1:\d+)", line) for line in said[-4:-1]]
-    assert [door and door[1] for door in doors] == ["gRPC", "HTTP", "metrics"]
-    assert doors[0] is not None
-    answered = ask(doors[0][2], text="hi", max_tokens=2)
+    doors = dict(re.fullmatch(r"(admin|gRPC|HTTP|metrics) +(127\.0\.0\.1:\d+)", line).groups() for line in said[-5:-1])
+    assert [*doors] == ["admin", "gRPC", "HTTP", "metrics"]
+    url, admin = doors["gRPC"], doors["admin"]
+    answered = ask(url, text="hi", max_tokens=2)
     assert answered.error is None
+    assert call(admin, "/ready") == (200, {"ready": True})
+    long = Stream(url, {"text": "again", "task": "speak", "max_audio_ms": 163_000})
+    assert not isinstance(long.next(), str)
+    assert call(admin, "/status")[1]["turns"] == {"running": 1, "waiting": 0}
     server = int(subprocess.check_output(["pgrep", "-P", str(serving.pid)], text=True).split()[0])
     serving.send_signal(signal.SIGINT)
-    rest, _ = serving.communicate(timeout=20)
-    assert serving.returncode == 0 and "draining" in rest
+    assert serving.stdout.readline() == "draining\n"
+    time.sleep(0.3)
+    assert call(admin, "/ready") == (503, {"ready": False})
+    refused = ask(url, text="hi", max_tokens=2).error
+    assert re.match(
+        r"DRAINING retry_after_ms=\d+: the server is about to stop; send the turn to another", refused or ""
+    )
+    cut = long.finish()
+    assert re.match(r"DRAINING retry_after_ms=2000: the server stops and could wait no longer", cut.error or "")
+    serving.communicate(timeout=20)
+    assert serving.returncode == 0
     wait_until_gone(server, 0.5)
     lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
     assert {"turn", "triton"} <= {line["event"] for line in lines}

@@ -13,7 +13,8 @@ class TritonPythonModel:
         turn_timeout_s = parameter(args, "turn_timeout_s")
         timeouts_s = parameter(args, "stage_timeout_s"), turn_timeout_s
         driver = AnswerDriver(Assets.load(artifacts_of(args)), *timeouts_s, StageSecret.own())
-        self._door = FrontDoor(driver, Unrecorded(), parameter(args, "capacity"), turn_timeout_s, name="answer")
+        capacity = parameter(args, "capacity")
+        self._door = FrontDoor(driver, Unrecorded(), capacity, turn_timeout_s, name="answer", is_later_step=True)
 
     def execute(self, requests):
         for request in requests:

@@ -1,0 +1,101 @@
+"""Turns of several kinds at once, by clients of plain gRPC that set no timeout of any kind."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.serving.raw_client import picture, tensors, tone
+
+SPOKEN_MS = 15_000
+KINDS: dict[str, dict[str, Any]] = {
+    "text": {"text": "Tell me a tale", "max_tokens": 800, "temperature": 1.5, "seed": 3},
+    "speak": {"text": "again", "task": "speak", "max_audio_ms": SPOKEN_MS},
+    "endless": {"text": "again", "task": "speak", "max_audio_ms": 163_000},
+    "question": {
+        "audio": tone(),
+        "image": [picture()],
+        "output": "speech",
+        "max_audio_ms": SPOKEN_MS,
+        "max_tokens": 60,
+    },
+}
+_SPEECH = {"speech_bottom", "speech_top", "cosyvoice_flow", "vocoder"}
+NEEDS: dict[str, set[str]] = {
+    "text": {"llm"},
+    "speak": _SPEECH,
+    "endless": _SPEECH,
+    "question": {"llm", "speech_tokenizer", "vision_encoder", *_SPEECH},
+}
+_REASON = re.compile(r"(?P<reason>[A-Z_]+)(?: retry_after_ms=\d+)?: ")
+
+
+@dataclass
+class Outcome:
+    """``ending``: done, the reason of a typed error, or what gRPC says of a broken connection."""
+
+    kind: str
+    ending: str = ""
+    ended_s: float = 0.0  # time.monotonic
+    content: dict[str, bytes] = field(default_factory=dict)  # what came, joined: pieces differ with load
+
+
+class Turn:
+    """Runs on a thread until the server ends it in whatever way."""
+
+    def __init__(self, grpc_url: str, kind: str) -> None:
+        self.outcome = Outcome(kind)
+        self.events: dict[str, int] = {}  # how many of each kind came
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._run, args=(grpc_url,), daemon=True, name=kind)
+        self._thread.start()
+
+    def wait_for(self, heard: Callable[[Mapping[str, int]], bool], timeout_s: float) -> None:
+        """Until the counts of its events by kind are so, or it is over."""
+        with self._news:
+            assert self._news.wait_for(lambda: bool(self.outcome.ending) or heard(self.events), timeout_s)
+
+    def finish(self, timeout_s: float) -> Outcome:
+        self._thread.join(timeout_s)
+        assert not self._thread.is_alive(), f"{self.outcome.kind}: the client still waits, after {timeout_s:g} s"
+        return self.outcome
+
+    def _run(self, grpc_url: str) -> None:
+        request = service_pb2.ModelInferRequest(model_name="stream_omni")
+        for tensor in tensors(KINDS[self.outcome.kind]):
+            request.inputs.append(tensor._get_tensor())
+            request.raw_input_contents.append(tensor._get_content())
+        ending = "nothing"
+        try:
+            with grpc.insecure_channel(grpc_url) as channel:
+                for answer in service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(iter([request])):
+                    ending = self._take(answer)
+        except grpc.RpcError as error:
+            ending = f"gRPC {error.code().name}"
+        with self._news:
+            self.outcome.ending, self.outcome.ended_s = ending, self.outcome.ended_s or time.monotonic()
+            self._news.notify_all()
+
+    def _take(self, answer: service_pb2.ModelStreamInferResponse) -> str:
+        if answer.error_message:
+            self.outcome.ended_s = time.monotonic()
+            reason = _REASON.match(answer.error_message)
+            return reason["reason"] if reason else answer.error_message
+        response = answer.infer_response
+        parts = dict(zip((o.name for o in response.outputs), response.raw_output_contents, strict=True))
+        event = parts["event"][4:].decode()  # behind its length
+        content = self.outcome.content
+        for name in ("samples", "units"):
+            content[name] = content.get(name, b"") + parts[name]
+        content[event] = content.get(event, b"") + parts["delta"][4:]
+        with self._news:
+            self.events[event] = self.events.get(event, 0) + 1
+            self._news.notify_all()
+        return event

@@ -1,0 +1,40 @@
+"""The supervised server that fault tests break again and again, and what its turns are without a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.company import Outcome, Turn
+from tests.faults.seen import slowness
+from tests.faults.supervised import Supervised
+
+_PATIENCE_S = 600.0
+COMPANY = ("text", "speak", "question")
+
+
+@pytest.fixture(scope="session")
+def serving(built_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """Looks at its stages every two seconds, and never gives up."""
+    options = {
+        "probe_interval_s": 2,
+        "probe_timeout_s": 20 * slowness(),
+        "tries": 1000,
+        "reloads_per_server": 1000,
+        "drain_timeout_s": 10,
+    }
+    with Supervised(built_directory, tmp_path_factory.mktemp("faults") / "serve.log", **options) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def alone(serving: Supervised) -> dict[str, tuple[Outcome, dict[str, int]]]:
+    """Each turn of the company by itself, and how many events of each kind it had."""
+    found = {}
+    for kind in COMPANY:
+        turn = Turn(serving.grpc_url, kind)
+        found[kind] = turn.finish(_PATIENCE_S), turn.events
+        assert found[kind][0].ending == "done"
+    return found

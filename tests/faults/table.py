@@ -1,0 +1,68 @@
+"""Writes the table of docs/reliability.md from what the fault tests saw: ``python -m tests.faults.table``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.faults.seen import SEEN
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+BEGIN, END = "<!-- table of faults: make test-faults -->\n", "<!-- end of the table -->\n"
+_HEAD = (
+    "| fault | injected | what the turns that ran ended with | clients told, after it was noticed | noticed after | "
+    "all answers again after | lost |\n|---|---|---|---|---|---|---|\n"
+)
+
+
+def table(faults: Sequence[dict[str, Any]]) -> str:
+    """Of the lines in ``seen.jsonl``, one row for each fault and target; times as median / longest."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for fault in faults:
+        rows[fault["fault"], fault["target"]].append(fault)
+    slowest = max((fault["slowness"] for fault in faults), default=1.0)
+    processors = max((fault["processors"] for fault in faults), default=0)
+    lines = [_row(how, target, same) for (how, target), same in rows.items()]
+    note = (
+        f"\n{len(faults)} faults on {processors} processors, where computing took up to {slowest:.1f} times as long as "
+        "on an idle machine. Times are median / longest.\n"
+    )
+    return _HEAD + "".join(lines) + note
+
+
+def _row(how: str, target: str, faults: Sequence[dict[str, Any]]) -> str:
+    when = Counter(fault["when"] for fault in faults)
+    endings = sum((Counter(fault["endings"]) for fault in faults), Counter[str]())
+    lost = [f"{name} {total:g}" for name in ("leaked", "orphans", "wrong") if (total := sum(f[name] for f in faults))]
+    fell = sum(fault["server_fell"] for fault in faults)
+    cells = [
+        f"{how}, `{target}`",
+        f"{len(faults)} ({', '.join(f'{count} {name}' for name, count in when.items())})"
+        + (f"; {fell} took tritonserver along" if fell else ""),
+        ", ".join(f"{ending} {count}" for ending, count in endings.items()) or "none ran",
+        _seconds(fault["told_after_notice_s"] for fault in faults),
+        _seconds(fault["noticed_s"] for fault in faults),
+        _seconds(fault["recovered_s"] for fault in faults),
+        ", ".join(lost) or "nothing",
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _seconds(times: Any) -> str:
+    known = [time_s for time_s in times if time_s is not None]
+    return f"{median(known):.1f} / {max(known):.1f} s" if known else "-"
+
+
+def main() -> None:
+    faults = [json.loads(line) for line in SEEN.read_text(encoding="utf-8").splitlines()]
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN)
+    PAGE.write_text(before + BEGIN + table(faults) + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Kills and stops of every process that serves, alone and under company, at every time of a turn."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from stream_omni.serving.metrics import FRONT_DOOR
+from stream_omni.serving.stage_watch import PIPELINE, SERVER
+from tests.faults.company import NEEDS, Outcome, Turn
+from tests.faults.conftest import COMPANY
+from tests.faults.seen import Fault, slowness
+from tests.faults.supervised import Supervised
+from tests.serving.scrape import Scrape
+
+pytestmark = pytest.mark.faults
+
+PATIENCE_S = 600.0  # longer than anything that may happen; what is asserted is far less
+RECOVERY_S, TELLING_S, FREEING_S = 5.0, 2.0, 3.0  # on a machine that does nothing else
+WHEN = ("idle", "start", "middle", "end")
+ENDS_THE_SERVER, BROKEN = (FRONT_DOOR, SERVER), ("gRPC UNAVAILABLE", "gRPC CANCELLED")
+STAGES = (*PIPELINE, "prepare", "answer")
+Alone = dict[str, tuple[Outcome, dict[str, int]]]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("when", WHEN)
+def test_a_killed_stage(serving: Supervised, alone: Alone, stage: str, when: str) -> None:
+    fault, outcomes = inject(serving, alone, "kill -9", stage, when)
+    for outcome in outcomes:
+        if stage not in NEEDS[outcome.kind] and not fault.server_fell:
+            assert outcome.ending == "done", "it did not need the stage"
+        assert outcome.ending in ("done", "INTERNAL", *(BROKEN if fault.server_fell else ())), outcome.ending
+    check(fault)
+
+
+@pytest.mark.parametrize("target", [FRONT_DOOR, SERVER])
+@pytest.mark.parametrize("when", WHEN)
+def test_a_killed_front_door_or_server(serving: Supervised, alone: Alone, target: str, when: str) -> None:
+    """Everybody's stream breaks, so that nobody waits for ever."""
+    fault, outcomes = inject(serving, alone, "kill -9", target, when)
+    assert {outcome.ending for outcome in outcomes} <= {"done", *BROKEN}
+    check(fault)
+
+
+@pytest.mark.parametrize("target", ["llm", "speech_top", "vocoder", FRONT_DOOR])
+def test_a_process_that_hangs(serving: Supervised, alone: Alone, target: str) -> None:
+    fault, outcomes = inject(serving, alone, "kill -STOP", target, "middle")
+    for outcome in outcomes:
+        assert outcome.ending in ("done", "INTERNAL", *BROKEN), outcome.ending
+    check(fault)
+
+
+def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) -> tuple[Fault, list[Outcome]]:
+    """Break it, see what clients saw, wait until all is well, and write it down."""
+    process, before = serving.processes()[target], len(serving.status()["recoveries"])
+    fault = Fault(how, target, when, slowness())
+    turns = [] if when == "idle" else [Turn(serving.grpc_url, kind) for kind in COMPANY]
+    for turn in turns:
+        wait_until(when, turn, alone)
+    injected_s = time.monotonic()
+    os.kill(process, signal.SIGSTOP if how == "kill -STOP" else signal.SIGKILL)
+    outcomes = [turn.finish(PATIENCE_S) for turn in turns]
+    recoveries = serving.wait_for_recovery(before)
+    afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
+    if any(outcome.ending.startswith("gRPC") for outcome in afterwards):  # an abort prints for seconds before it ends
+        recoveries += serving.wait_for_recovery(before + len(recoveries))
+        afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
+    fault.server_fell = target not in ENDS_THE_SERVER and SERVER in {recovery["what"] for recovery in recoveries}
+    fault.noticed_s = min(recovery["noticed_s"] for recovery in recoveries) - injected_s
+    fault.recovered_s = max(recovery["answering_s"] for recovery in recoveries) - injected_s
+    fault.hear(outcomes, injected_s)
+    fault.slowness = max(fault.slowness, slowness())
+    fault.leaked = left_in_use(serving, FREEING_S * fault.slowness)
+    fault.orphans = len(serving.orphans())
+    answers = [outcome for outcome in outcomes if outcome.ending == "done"] + afterwards
+    fault.wrong = sum(answer.content != alone[answer.kind][0].content for answer in answers)
+    fault.keep()
+    assert [answer.ending for answer in afterwards] == ["done"] * len(COMPANY)
+    return fault, outcomes
+
+
+def wait_until(when: str, turn: Turn, alone: Alone) -> None:
+    """A turn is at the wanted point, or over."""
+    _, events = alone[turn.outcome.kind]
+    kind = "audio" if "audio" in events else "text"
+    wanted = {"start": 0, "middle": 2, "end": events[kind] - 1}[when]
+    turn.wait_for(lambda heard: heard.get(kind, 0) >= wanted, PATIENCE_S)
+
+
+def left_in_use(serving: Supervised, within_s: float) -> float:
+    deadline_s = time.monotonic() + within_s
+    while (left := Scrape(serving.metrics_url).in_use) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return left
+
+
+def check(fault: Fault) -> None:
+    assert fault.leaked == 0 and fault.orphans == 0 and fault.wrong == 0, fault
+    assert fault.noticed_s is not None and fault.recovered_s is not None
+    if fault.target not in ENDS_THE_SERVER and not fault.server_fell:  # a whole start takes what the checkpoint takes
+        assert fault.recovered_s - fault.noticed_s <= RECOVERY_S * fault.slowness, fault
+    if fault.fault == "kill -9":
+        assert fault.noticed_s <= 1.0 * fault.slowness, fault
+    if fault.told_after_notice_s is not None:
+        assert fault.told_after_notice_s <= TELLING_S * fault.slowness, fault
+
+
+def test_a_killed_supervisor_leaves_nothing(built_directory: Path, tmp_path: Path) -> None:
+    """Not even a stage that is stopped, nor shared memory."""
+    with Supervised(built_directory, tmp_path / "log", drain_timeout_s=2) as serving:
+        processes, fault = serving.processes(), Fault("kill -9", "supervisor", "middle", slowness())
+        command = Path(f"/proc/{processes[SERVER]}/cmdline").read_text()
+        regions = re.search(r"shm-region-prefix-name=(\w+)", command)
+        assert regions is not None and list(Path("/dev/shm").glob(f"{regions[1]}*"))
+        turn = Turn(serving.grpc_url, "endless")
+        turn.wait_for(lambda heard: heard.get("audio", 0) >= 1, PATIENCE_S)
+        os.kill(processes["vision_encoder"], signal.SIGSTOP)
+        injected_s = time.monotonic()
+        serving.process.kill()
+        outcome = turn.finish(PATIENCE_S)
+        serving.wait_until_nothing_is_left(30 * fault.slowness)
+        fault.hear([outcome], injected_s)
+        fault.keep()
+        assert outcome.ending.startswith("gRPC ") or outcome.ending == "INTERNAL"
+        while list(Path("/dev/shm").glob(f"{regions[1]}*")):
+            assert time.monotonic() - injected_s < 60 * fault.slowness
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("order", ["SIGTERM", "POST /drain"])
+def test_the_end_under_load(built_directory: Path, tmp_path: Path, order: str) -> None:
+    drain_s = 8
+    with Supervised(built_directory, tmp_path / "log", drain_timeout_s=drain_s) as serving:
+        fault = Fault(order, "supervisor", "middle", slowness())
+        turns = [Turn(serving.grpc_url, kind) for kind in ("endless", "text", "speak")]
+        turns[0].wait_for(lambda heard: heard.get("audio", 0) >= 1, PATIENCE_S)
+        injected_s = time.monotonic()
+        serving.process.terminate() if order == "SIGTERM" else serving.order_drain()
+        while serving.is_ready():
+            assert time.monotonic() - injected_s < fault.slowness
+        time.sleep(0.3)
+        refused = Turn(serving.grpc_url, "text").finish(PATIENCE_S)
+        outcomes = [turn.finish(PATIENCE_S) for turn in turns]
+        code = serving.process.wait(PATIENCE_S)
+        fault.hear(outcomes, injected_s)
+        fault.orphans = len(serving.orphans())
+        fault.keep()
+    assert code == 0 and fault.orphans == 0 and refused.ending == "DRAINING"
+    assert outcomes[0].ending == "DRAINING" and {outcome.ending for outcome in outcomes[1:]} <= {"done", "DRAINING"}
+    assert fault.told_s is not None and drain_s <= fault.told_s <= drain_s + TELLING_S * fault.slowness
