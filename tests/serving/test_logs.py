@@ -120,6 +120,8 @@ def test_calls_of_stages_carry_the_id_and_polls_carry_none() -> None:
         link = EngineLink("llm", calls)
         await asyncio.gather(*(asyncio.create_task(turn(calls, link, number)) for number in range(4)))
         link.stop()
+        while link._polling is not None:  # a thread of it must not come back to a loop that is closed
+            await asyncio.sleep(0.05)
 
     asyncio.run(scene())
     assert sorted(map(str, seen["work"])) == sorted([f"turn-{number}" for number in range(4)] * 3)
