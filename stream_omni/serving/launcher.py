@@ -141,22 +141,27 @@ class TritonServer:
         """Let running turns finish for at most ``grace_s`` (the drain time and what the server needs to end), then end
         every process; 0: at once. May be called twice."""
         process, self.process = self.process, None
-        if process is not None:
-            if process.poll() is None and grace_s != 0:
+        try:
+            if process is not None and process.poll() is None and grace_s != 0:
                 process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(self._grace_s if grace_s is None else grace_s)
-            # The stubs are in the server's group; a forced exit of the server leaves them behind.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            _reap(process.pid)
-            for region in Path("/dev/shm").glob(f"{self._regions}*"):  # noqa: S108 (not a temporary file)
-                region.unlink(missing_ok=True)
-        self._dismiss_keeper()
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
+        finally:  # who is impatient and interrupts this must not leave anything behind either
+            if process is not None:
+                self._clear_up(process)
+            self._dismiss_keeper()
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+                self._scratch = None
+
+    def _clear_up(self, process: subprocess.Popen[bytes]) -> None:
+        # The stubs are in the server's group; a forced exit of the server leaves them behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        _reap(process.pid)
+        for region in Path("/dev/shm").glob(f"{self._regions}*"):  # noqa: S108 (not a temporary file)
+            region.unlink(missing_ok=True)
 
     def _spawn(self) -> None:
         self._scratch = Path(tempfile.mkdtemp(prefix="stream-omni-server-"))

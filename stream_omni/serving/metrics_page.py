@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 
 from stream_omni.serving.metrics import FRONT_DOOR, STAGE_SECONDS, STREAMS_ACTIVE, STREAMS_WAITING, Metric
 
@@ -17,8 +18,11 @@ class MetricsPage:
     """One look. Raises OSError where none is to be had."""
 
     def __init__(self, metrics_url: str) -> None:
-        with urllib.request.urlopen(f"http://{metrics_url}/metrics", timeout=_LOOK_TIMEOUT_S) as page:
-            text = page.read().decode()
+        try:
+            with urllib.request.urlopen(f"http://{metrics_url}/metrics", timeout=_LOOK_TIMEOUT_S) as page:
+                text = page.read().decode()
+        except HTTPException as error:  # the server ended in the middle of its answer
+            raise OSError(f"half an answer: {error}") from error
         self._values = {
             (line["name"], frozenset(_LABEL.findall(line["labels"] or ""))): float(line["value"])
             for line in _LINE.finditer(text)
