@@ -61,7 +61,8 @@ def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) 
     process, before = serving.processes()[target], len(serving.status()["recoveries"])
     fault = Fault(how, target, when, slowness())
     turns = [] if when == "idle" else [Turn(serving.grpc_url, kind) for kind in COMPANY]
-    for turn in turns:
+    needing = [turn for turn in turns if target in NEEDS[turn.outcome.kind]]
+    for turn in (needing or turns)[:1]:  # the one whose turn it hits; the others are where they are then
         wait_until(when, turn, alone)
     injected_s = time.monotonic()
     os.kill(process, signal.SIGSTOP if how == "kill -STOP" else signal.SIGKILL)
