@@ -190,7 +190,7 @@ def test_who_waits_for_his_own_turns_hears_of_the_end() -> None:
         await quotas.enter(1, alice)
         waiting = asyncio.create_task(quotas.enter(2, alice))
         await asyncio.sleep(0)
-        quotas.close()
+        quotas.close(2000)
         with pytest.raises(DrainingError):
             await waiting
 

@@ -219,8 +219,11 @@ def test_a_dead_stage_is_an_error_that_is_counted_and_frees_the_turn(narrow: Tri
 def stub_of(server: TritonServer, model: str) -> int:
     assert server.process is not None
     for process in Path("/proc").glob("[0-9]*"):
-        command = (process / "cmdline").read_bytes().split(b"\0")
-        parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:  # it has ended meanwhile
+            continue
         if int(parent) == server.process.pid and any(f"/{model}/1/model.py".encode() in part for part in command):
             return int(process.name)
     raise AssertionError(f"no process serves {model}")
