@@ -26,7 +26,7 @@ class Plan:
     # Hearing and speaking in units: steps, and what is in the batch of each
     tokenizer_utterances: int = 3000  # whose sounds the units are made for
     renderings: int = 2  # of each question as units, in other surroundings
-    vocoder_steps: int = 900
+    vocoder_steps: int = 2000
     vocoder_rows: int = 16
     vocoder_frames: int = 32  # a third of a second: more than a vocoder hears to either side
     flow_steps: int = 3200
