@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stream_omni_client.errors import InvalidRequest
 
+_BLOCK_FRAMES = 16_384  # of up to a thousand channels
 WRITABLE_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
@@ -73,11 +74,15 @@ def read_audio(source: AudioInput) -> tuple[NDArray[np.float32], int]:
 def _decode(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
     import soundfile  # not at the top: it loads a C library that text-only users never need
 
+    blocks: list[NDArray[np.float32]] = []
     try:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(content)) as file:  # in blocks, for a broken header may claim any length
+            while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                blocks.append(_to_mono(block))
+            rate = int(file.samplerate)
     except soundfile.SoundFileError as error:
         raise InvalidRequest(f"{name} is no sound file that can be read (WAV, FLAC, OGG, MP3)") from error
-    return _to_mono(samples), int(rate)
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate
 
 
 def _to_float(samples: NDArray[Any]) -> NDArray[np.float32]:
