@@ -67,6 +67,7 @@ def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) 
     injected_s = time.monotonic()
     os.kill(process, signal.SIGSTOP if how == "kill -STOP" else signal.SIGKILL)
     outcomes = [turn.finish(PATIENCE_S) for turn in turns]
+    fault.slowness = max(fault.slowness, slowness())
     recoveries = serving.wait_for_recovery(before)
     afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
     if any(outcome.ending.startswith("gRPC") for outcome in afterwards):  # an abort prints for seconds before it ends
