@@ -34,7 +34,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 def test_all_stages_in_turn(school: School, workshop: Workshop):
-    seen = seeing_stage.train_seeing(workshop, school.info, school.tokenizer)
+    seen = seeing_stage.train_seeing(workshop, school.info)
     assert set(seen) == {"noun", "colour", "size"}
     read = reading_stage.train_reading(workshop, school.info, school.tokenizer)
     assert 0 <= read["right"] <= 1

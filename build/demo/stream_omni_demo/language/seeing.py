@@ -1,8 +1,7 @@
 """Training of the vision tower and the projector by themselves: what is to be seen at each patch of a picture.
 
 The language model learns from answers alone where to look, which takes long while there is nothing to be seen. So the
-tower learns first what stands where, and says it in the language model's own terms: the embeddings of the words, which
-the model then finds in a picture as it finds them in a text.
+tower learns first what stands where, through a head that is thrown away.
 """
 
 from __future__ import annotations
@@ -18,58 +17,30 @@ from torch import Tensor, nn
 from stream_omni.model_info import ModelInfo, VisionSizes
 from stream_omni.networks import make_network
 from stream_omni.networks.vision import VisionEncoder
-from stream_omni.tokenizer import Tokenizer
 from stream_omni_demo.language.picturing import CELL_PX
 from stream_omni_demo.world.scene import Scene
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZES
 
 _LEAST_SHARE = 0.12  # of a patch that must be a thing's, to be seen as that thing
-ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "middle", "right")
-# What each patch tells: a thing's noun, colour and size (0: no thing), whether its centre is here, the background,
-# and where the patch is
+# What each patch tells: a thing's noun, colour and size (0: no thing), whether its centre is here, the background
 CLASSES = {
     "noun": len(NOUNS) + 1,
     "colour": len(COLOURS) + 1,
     "size": len(SIZES) + 1,
     "centre": 2,
     "background": len(BACKGROUND_COLOURS),
-    "row": len(ROWS),
-    "column": len(COLUMNS),
 }
-# None: a direction of its own. A background is not said with its colour's word, which a thing before it may have.
-_WORDS: tuple[str | None, ...] = (
-    *(None, *NOUNS),
-    *(None, *COLOURS),
-    *(None, *SIZES),
-    *(None, None),
-    *(None for _ in BACKGROUND_COLOURS),
-    *ROWS,
-    *COLUMNS,
-)
-_SHARPNESS = 8.0  # so that a picture's embeddings become about as large as those of words
-
-
-def meanings(tokenizer: Tokenizer, table: Tensor, seed: int) -> Tensor:
-    """[classes, hidden]: the embedding of each class' word in ``table`` [text_size, hidden], or a random direction."""
-    rows = torch.randn(len(_WORDS), table.shape[1], generator=torch.Generator().manual_seed(seed))
-    rows /= rows.norm(dim=1, keepdim=True)
-    for row, word in zip(rows, _WORDS, strict=True):
-        if word is not None:
-            (number,) = tokenizer.encode(f" {word}")
-            row.copy_(table[number])
-    return rows
 
 
 class Seeing(nn.Module):
-    """The served network, with a patch embedding that sees cells instead of pixels, and ``head`` [classes, hidden], the
-    :func:`meanings`, which stay as they are."""
+    """The served network, with a patch embedding that sees cells instead of pixels, and the head."""
 
-    def __init__(self, info: ModelInfo, head: Tensor) -> None:
+    def __init__(self, info: ModelInfo) -> None:
         super().__init__()
         vision = make_network("vision_encoder", info)
         assert isinstance(vision, VisionEncoder)
         self.vision = vision
-        self.head = head * _SHARPNESS
+        self.head = nn.Linear(info.llama.hidden, sum(CLASSES.values()))
 
     def forward(self, cells: Tensor) -> dict[str, Tensor]:
         """``cells`` [P, 3, side / CELL_PX, side / CELL_PX] -> logits [P, patches, classes] by the names of
@@ -82,14 +53,12 @@ class Seeing(nn.Module):
         assert vision.patch_embedding.bias is not None
         x = torch.matmul(rows, kernel.sum((2, 4)).flatten(0, 2)) + vision.patch_embedding.bias
         projected = vision.from_patches(x)[1]
-        return dict(
-            zip(CLASSES, torch.split(torch.matmul(projected, self.head.T), list(CLASSES.values()), -1), strict=True)
-        )
+        return dict(zip(CLASSES, torch.split(self.head(projected), list(CLASSES.values()), -1), strict=True))
 
 
 def seeing_losses(shown: Mapping[str, Tensor], seen: Tensor) -> dict[str, Tensor]:
-    """``seen`` [P, patches, len(CLASSES)], as :func:`what_is_seen` has it. Patches that show a thing count as much as
-    all others together, of which there are many more."""
+    """``seen`` [P, patches, 5], as :func:`what_is_seen` has it. Patches that show a thing count as much as all others
+    together, of which there are many more."""
     things = seen[..., 0] > 0
     shares = torch.where(things, 0.5 / things.sum().clamp(min=1), 0.5 / (~things).sum().clamp(min=1))
     found = {}
@@ -100,8 +69,7 @@ def seeing_losses(shown: Mapping[str, Tensor], seen: Tensor) -> dict[str, Tensor
 
 
 def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
-    """[patches, len(CLASSES)] numbers of classes. The picture fills a square of the tower's size, as layout "pad" has
-    it."""
+    """[patches, 5] numbers of classes. The picture fills a square of the tower's size, as layout "pad" has it."""
     side_px = max(scene.width_px, scene.height_px)
     scale = vision.image_size_px / side_px / vision.patch_size_px  # patches a pixel
     left_px, top_px = (side_px - scene.width_px) // 2, (side_px - scene.height_px) // 2
@@ -117,8 +85,6 @@ def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
         if 0 <= y < len(seen) and 0 <= x < len(seen):
             seen[int(y), int(x), 3] = 1
     seen[..., 4] = BACKGROUND_COLOURS.index(scene.background)
-    thirds = np.arange(len(seen)) * 3 // len(seen)
-    seen[..., 5], seen[..., 6] = thirds[:, None], thirds
     return seen.reshape(vision.patches, len(CLASSES))
 
 

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks.vision import TOWER
-from stream_omni.tokenizer import Tokenizer
-from stream_omni_demo.checkpoint.folders import demo_info, layout_of
+from stream_omni_demo.checkpoint.folders import demo_info
 from stream_omni_demo.language.picturing import CELL_PX, drawn, scene_to_see, sketched, view
-from stream_omni_demo.language.seeing import Seeing, meanings, seeing_losses, what_is_seen
+from stream_omni_demo.language.seeing import Seeing, seeing_losses, what_is_seen
 from stream_omni_demo.language.whitening import patch_filters
 from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
@@ -23,20 +22,19 @@ from stream_omni_demo.world.scene import sample_scene
 
 NAME = "seeing"
 _LEARNING_RATE = 3e-3
-_WORDS = "model.embed_tokens.weight"
 _PATCHES = f"{TOWER}.embeddings.patch_embedding"
 _JUDGED_BATCHES = 8
 _LEAST_RIGHT = {"noun": 0.9, "colour": 0.95, "size": 0.9}  # of the patches where a thing has its centre
 
 
 def make(workshop: Workshop) -> Measured:
-    return train_seeing(workshop, demo_info(workshop), Tokenizer(layout_of(workshop).language))
+    return train_seeing(workshop, demo_info(workshop))
 
 
-def train_seeing(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) -> Measured:
+def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
     plan = workshop.plan
-    tensors = Tensors.random(info, "model", plan.seed)  # as the language model begins with, too
-    seeing = Seeing(info, meanings(tokenizer, tensors.get(_WORDS).detach(), plan.seed))
+    torch.manual_seed(plan.seed)  # of the head
+    tensors, seeing = Tensors.random(info, "model", plan.seed), Seeing(info)
     generator = np.random.default_rng((plan.seed, 5))
     cells, _ = _batch(info, plan.seeing_first_pictures, 1, generator)
     kernel, bias = patch_filters(cells, info.vision)
@@ -50,7 +48,7 @@ def train_seeing(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) -> M
 
     train(
         NAME,
-        tensors.used_by(seeing),
+        [*tensors.used_by(seeing), *seeing.head.parameters()],
         losses,
         Recipe(plan.seeing_steps, _LEARNING_RATE),
         workshop.state(NAME),
