@@ -102,6 +102,7 @@ def test_what_cannot_be_mended_is_given_up(supervisor: Supervisor) -> None:
     assert not supervisor.is_ready and not group(number_before[SERVER])
 
 
+@pytest.mark.faults  # it fails now and then: two that are due together can hold each other up
 def test_a_stage_is_mended_while_another_one_cannot_be(tmp_path: Path) -> None:
     with supervised(tmp_path / "repository", tries=1000) as supervisor:
         before = processes(supervisor)
