@@ -262,7 +262,7 @@ class Supervisor:
     def _is_proof(self, message: str, stages: list[str]) -> bool:
         """As good as it gets: a full server, as those show whom it serves, or another stage that waits to be mended."""
         blamed = blamed_stage(message)
-        others = self._broken.keys() - set(stages)
+        others = {*self._broken, *self._dead_stages()} - set(stages)  # one may have died since the last look
         return message.startswith("OVERLOADED") or (bool(others) and blamed is not None and blamed not in stages)
 
     def _restart_server(self, _: list[str]) -> None:
