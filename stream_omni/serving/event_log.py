@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,20 @@ def log_event(event: str, level: str = "info", **fields: Any) -> None:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     line = json.dumps({"time": now, "level": level, "event": event, **fields}, default=str)
     os.write(_STDERR, f"{line}\n".encode())
+
+
+class EventLines(logging.Handler):
+    """What a program logs by the standard library, as such lines."""
+
+    def __init__(self, event: str) -> None:
+        super().__init__()
+        self._event = event
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            log_event(self._event, record.levelname.lower(), message=self.format(record))
+        except OSError:
+            self.handleError(record)
 
 
 def content_is_wanted() -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stream_omni.serving.admin import AdminDoor
+from stream_omni.serving.event_log import EventLines
 from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni.serving.log_lines import JsonLog
 from stream_omni.serving.security import Security, ServerTls
@@ -22,8 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     for number in _ENDING:
         signal.signal(number, _interrupt_once)
-    logging.basicConfig(format="%(asctime)s stream-omni serve: %(message)s", level=logging.WARNING)
-    supervisor, log = None, JsonLog(sys.stderr.buffer) if arguments.log_format == "json" else None
+    is_json = arguments.log_format == "json"
+    _log_supervision(is_json)
+    supervisor, log = None, JsonLog(sys.stderr.buffer) if is_json else None
     try:
         supervisor = Supervisor(_server(arguments, log), _supervision(arguments))
         longest_idle_s = arguments.ready_timeout_s + 60
@@ -47,6 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             supervisor.server.stop()
         if log is not None:
             log.close()
+
+
+def _log_supervision(is_json: bool) -> None:
+    if is_json:
+        logging.basicConfig(handlers=[EventLines("supervisor")], format="%(message)s", level=logging.WARNING)
+    else:
+        logging.basicConfig(format="%(asctime)s stream-omni serve: %(message)s", level=logging.WARNING)
 
 
 def _server(arguments: argparse.Namespace, log: JsonLog | None) -> TritonServer:

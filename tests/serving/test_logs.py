@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 import re
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from stream_omni_client import StreamOmni
 
 from stream_omni.serving.engine_link import EngineLink
 from stream_omni.serving.errors import StageError
+from stream_omni.serving.event_log import EventLines
 from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.log_lines import JsonLog, to_json
 from stream_omni.serving.request_id import CURRENT, choose
@@ -164,3 +166,15 @@ def test_the_log_of_a_server_passes_through_as_json_lines() -> None:
     log.close()
     lines = [json.loads(line) for line in sink.getvalue().splitlines()]
     assert [line["event"] for line in lines] == ["triton", "output", "output"]
+
+
+def test_what_the_supervisor_says_is_a_line_of_json(capfd: pytest.CaptureFixture[str]) -> None:
+    logger = logging.Logger("supervised", logging.WARNING)
+    logger.addHandler(EventLines("supervisor"))
+    logger.error("%s: its process ended", "vocoder")
+    line = json.loads(capfd.readouterr().err)
+    assert line.pop("time") and line == {
+        "level": "error",
+        "event": "supervisor",
+        "message": "vocoder: its process ended",
+    }
