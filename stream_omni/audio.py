@@ -85,12 +85,17 @@ def _hann_window() -> NDArray[np.float32]:
     return window.astype(np.float32)
 
 
-@lru_cache(maxsize=2)
 def mel_filters(bins: int = MEL_BINS) -> NDArray[np.float32]:
-    """Triangular filters on Slaney's mel scale with Slaney's area normalisation, 0 to 8000 Hz: [bins, 201]."""
-    highest_mel = _hz_to_mel(SAMPLE_RATE_HZ / 2)
-    corners = _mel_to_hz(np.linspace(0.0, highest_mel, bins + 2))
-    hz = np.linspace(0.0, SAMPLE_RATE_HZ / 2, WINDOW_SAMPLES // 2 + 1)
+    """Those of the log-mel spectrogram, 0 to 8000 Hz: [bins, 201]."""
+    return slaney_filters(bins, SAMPLE_RATE_HZ, WINDOW_SAMPLES, SAMPLE_RATE_HZ / 2)
+
+
+@lru_cache(maxsize=4)
+def slaney_filters(bins: int, rate_hz: int, window_samples: int, highest_hz: float) -> NDArray[np.float32]:
+    """Triangular filters on Slaney's mel scale with Slaney's area normalisation, 0 to ``highest_hz``:
+    [bins, window_samples // 2 + 1]."""
+    corners = _mel_to_hz(np.linspace(0.0, _hz_to_mel(highest_hz), bins + 2))
+    hz = np.linspace(0.0, rate_hz / 2, window_samples // 2 + 1)
     low, mid, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     triangles = np.maximum(0.0, np.minimum((hz - low) / (mid - low), (high - hz) / (high - mid)))
     filters: NDArray[np.float64] = triangles * 2.0 / (high - low)

@@ -68,7 +68,7 @@ def test_takes_have_a_frame_for_every_one_that_units_make(workshop: Workshop, in
     [
         (
             tokenizer_stage.gate,
-            {"units_in_use": 300, "agreement": 0.99, "stable_in_noise": 0.6},
+            {"units_in_use": 300, "agreement": 1.0, "stable_in_noise": 0.6},
             {"units_in_use": 9, "agreement": 0.9, "stable_in_noise": 0.2},
         ),
         (

@@ -3,13 +3,10 @@ waveforms that have no common phase."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from stream_omni.audio import slaney_filters
 from stream_omni.model_info import VocoderSizes
 
 MEL_CHANNELS = 80
@@ -32,23 +29,9 @@ def log_mel(waveform: Tensor, sizes: VocoderSizes) -> Tensor:
     return (_filters(sizes.sample_rate_hz) @ magnitude).clamp(min=QUIETEST).log()
 
 
-@lru_cache(maxsize=2)
 def _filters(rate_hz: int) -> Tensor:
-    """Triangles on Slaney's mel scale with Slaney's area normalisation: [80, bins]."""
-    corners = _mel_to_hz(np.linspace(0.0, _hz_to_mel(HIGHEST_HZ), MEL_CHANNELS + 2))
-    hz = np.linspace(0.0, rate_hz / 2, WINDOW_SAMPLES // 2 + 1)
-    low, mid, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    triangles = np.maximum(0.0, np.minimum((hz - low) / (mid - low), (high - hz) / (high - mid)))
-    return torch.from_numpy((triangles * 2.0 / (high - low)).astype(np.float32))
-
-
-# Linear (3 mel per 200 Hz) below 1000 Hz = 15 mel, and logarithmic (27 mel per factor 6.4) above
-def _hz_to_mel(hz: float) -> float:
-    return hz * 3 / 200 if hz < 1000 else float(15 + np.log(hz / 1000) * 27 / np.log(6.4))
-
-
-def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+    """[80, bins]"""
+    return torch.from_numpy(slaney_filters(MEL_CHANNELS, rate_hz, WINDOW_SAMPLES, HIGHEST_HZ))
 
 
 def spectral_distance(made: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -52,31 +52,48 @@ def write_tokenizer(network: SpeechTokenizer, path: Path) -> None:
     partial.replace(path)
 
 
+def round_matrices(network: SpeechTokenizer) -> None:
+    """Make the large parameters what the file will have of them, so that the network and the file are the same."""
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and parameter.numel() >= _LARGE:
+            small, scale = _eight_bits(parameter.detach().numpy(), 0)
+            parameter.data.copy_(torch.from_numpy(small.astype(np.float32) * scale))
+
+
+def _eight_bits(values: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Integers, and what to multiply them with: one scale for all that share a place along ``axis``."""
+    others = tuple(i for i in range(values.ndim) if i != axis)
+    largest = np.maximum(np.abs(values).max(others, keepdims=True), np.finfo(np.float32).tiny)
+    scale = (largest / 127).astype(np.float32)
+    return np.rint(values / scale).astype(np.int8), scale
+
+
 def _store_in_eight_bits(graph: onnx.GraphProto) -> None:
     users = {name: (node, place) for node in graph.node for place, name in enumerate(node.input)}
     nodes = []
     for tensor in [each for each in graph.initializer if math.prod(each.dims) >= _LARGE]:
-        node, _ = users[tensor.name]
+        node, place = users[tensor.name]
+        if place != 1:  # no layer's weights, but the mel bins
+            continue
         values = onnx.numpy_helper.to_array(tensor)
         axis = 0 if node.op_type == "Conv" else values.ndim - 1  # of the outputs
-        others = tuple(i for i in range(values.ndim) if i != axis)
-        scale = np.maximum(np.abs(values).max(others), np.finfo(np.float32).tiny) / 127
-        shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-        small = np.rint(values / scale.reshape(shape)).astype(np.int8)
+        small, scale = _eight_bits(values, axis)
         name = tensor.name
         graph.initializer.remove(tensor)
         graph.initializer.append(onnx.numpy_helper.from_array(small, f"{name}.int8"))
-        graph.initializer.append(onnx.numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale"))
-        nodes.append(
-            onnx.helper.make_node("DequantizeLinear", [f"{name}.int8", f"{name}.scale"], [name], name, axis=axis)
-        )
+        graph.initializer.append(onnx.numpy_helper.from_array(scale, f"{name}.scale"))
+        # no DequantizeLinear: ONNX Runtime would round what it is multiplied with to 8 bits, too
+        nodes += [
+            onnx.helper.make_node("Cast", [f"{name}.int8"], [f"{name}.float"], to=onnx.TensorProto.FLOAT),
+            onnx.helper.make_node("Mul", [f"{name}.float", f"{name}.scale"], [name]),
+        ]
     for node in reversed(nodes):
         graph.node.insert(0, node)
 
 
 def agreement(network: SpeechTokenizer, path: Path, features: NDArray[np.float32]) -> float:
     """Share of the units of ``features`` [128, T] that the file and the network agree on. What lies between two means
-    may fall to either side, most of all as the file's matrices are rounded."""
+    may fall to either side."""
     length = np.array([features.shape[1]], np.int32)
     served = OnnxSession(path).run({"feats": features[None], "feats_length": length})["indices"]
     with torch.no_grad():

@@ -105,23 +105,38 @@ class SpeechTokenizer(nn.Module):
         silence = mel.amax((1, 2), keepdim=True) - _RANGE
         pause = silence.expand(-1, self.sizes.mel_bins, self.sizes.pause_frames)
         mel = torch.cat([torch.maximum(mel, silence), pause], 2)
-        x = F.gelu(self.halve(F.gelu(self.enter(mel)))).transpose(1, 2)
+        known = length + self.sizes.pause_frames
+        x = F.gelu(self.enter(_first(mel, known)))
+        known = (known + 1) // 2
+        x = _first(F.gelu(self.halve(_first(x, length + self.sizes.pause_frames))), known).transpose(1, 2)
         positions = torch.arange(x.shape[1], device=x.device)
-        known = positions < (length + self.sizes.pause_frames + 1) // 2  # [B, 1, T]
-        mask = torch.where(known, 0.0, _MASKED)[:, None]
+        mask = torch.where(positions < known, 0.0, _MASKED)[:, None]
         x = x + _sinusoids(positions, self.sizes.width)
         for layer in self.layers:
             x = layer(x, mask)
-        x = self.norm(x)[:, : (frames + 1) // 2]
-        pairs = torch.cat([x, x[:, -1:]], 1)  # so that an odd one has another
-        pairs = pairs[:, : (x.shape[1] + 1) // 2 * 2]
-        mean: Tensor = torch.unflatten(pairs, 1, (-1, 2)).mean(2)
-        return mean
+        return _mean_of_pairs(self.norm(x)[:, : (frames + 1) // 2], (length + 1) // 2)
 
     def forward(self, feats: Tensor, feats_length: Tensor) -> Tensor:
         """Units, int64 [B, ceil(ceil(T / 2) / 2)]."""
         units: Tensor = self.nearest(self.heard(feats, feats_length)).argmax(-1)
         return units
+
+
+def _first(x: Tensor, length: Tensor) -> Tensor:
+    """The first ``length`` [B, 1, 1] of [B, C, T]; zero after them."""
+    return x.masked_fill(torch.arange(x.shape[2], device=x.device) >= length, 0.0)
+
+
+def _mean_of_pairs(x: Tensor, length: Tensor) -> Tensor:
+    """[B, T, width], of which the first ``length`` [B, 1, 1] count, to [B, ceil(T / 2), width]. An odd one is its own
+    mean."""
+    inside = (torch.arange(x.shape[1], device=x.device)[:, None] < length).to(x.dtype)  # [B, T, 1]
+    even = (x.shape[1] + 1) // 2 * 2
+    sums, counts = (
+        torch.unflatten(torch.cat([each, torch.zeros_like(each[:, :1])], 1)[:, :even], 1, (-1, 2)).sum(2)
+        for each in (x * inside, inside)
+    )
+    return sums / counts.clamp(min=1)
 
 
 def unit_count(frames: int) -> int:

@@ -17,7 +17,7 @@ from stream_omni_demo.sizes import DEMO
 from stream_omni_demo.speech.codebook import find_means, perplexity
 from stream_omni_demo.speech.coded import as_said
 from stream_omni_demo.speech.surroundings import augmentation
-from stream_omni_demo.speech.tokenizer_export import agreement, write_tokenizer
+from stream_omni_demo.speech.tokenizer_export import agreement, round_matrices, write_tokenizer
 from stream_omni_demo.speech.tokenizer_network import SpeechTokenizer, TokenizerSizes
 from stream_omni_demo.speech.whisper_weights import whisper_encoder
 from stream_omni_demo.voices.corpus import Corpus
@@ -26,7 +26,7 @@ from stream_omni_demo.voices.stages import open_corpus
 NAME = "speech_tokenizer"
 _ANSWERS_SHARE = 0.5  # of the utterances: what is answered must be told well enough to be said again
 _LEAST_UNITS_IN_USE = 200
-_LEAST_AGREEMENT = 0.95  # of the file, whose matrices are rounded, and the network; what follows learns from the file
+_LEAST_AGREEMENT = 0.999
 _LEAST_STABLE = 0.35
 _COMPARED = 40  # utterances
 _SAY_EVERY = 500  # utterances
@@ -40,9 +40,13 @@ def make(workshop: Workshop) -> Measured:
         network = SpeechTokenizer.of_whisper(whisper_encoder(), TokenizerSizes(DEMO.units))
     else:
         network = SpeechTokenizer(_SMOKE_SIZES)
+    round_matrices(network)
     heard = _heard(network.eval(), workshop, corpus)
     means = find_means(heard, DEMO.units, plan.seed)
     network.set_codebook(means)
+    round_matrices(network)
+    means = network.nearest.weight.detach().clone()
+    network.set_codebook(means)  # of which the biases follow
     path = trained_speech_tokenizer(workshop)
     write_tokenizer(network, path)
     held_out = list(corpus.select(split="held_out_sentence"))[:_COMPARED]

@@ -11,7 +11,7 @@ from stream_omni_demo.world.sampling import sample_exchange
 from stream_omni_demo.world.split import Split
 from stream_omni_demo.world.vocabulary import pieces
 
-_CANDIDATES = 5  # for each sentence; the one with the rarest words is taken
+_CANDIDATES = 8  # for each sentence; the one with the rarest words is taken
 _TRIES = 40  # for each sentence, as some kinds have few different ones
 
 
