@@ -12,6 +12,7 @@ from stream_omni.networks.weights import Network, same_names
 from stream_omni.weights import Weight, as_matrix, weight
 
 TOWER = "model.vision_tower.vision_tower.vision_model"
+PROJECTOR = "model.mm_projector"
 
 
 class Layer(nn.Module):
@@ -96,5 +97,5 @@ class VisionEncoder(Network):
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, Layer)
             found |= layer.weights(f"layers.{i}", f"{TOWER}.encoder.layers.{i}")
-        found |= self.widen.weights("widen", ("model.mm_projector.0", hidden))
-        return found | self.project.weights("project", ("model.mm_projector.2", hidden))
+        found |= self.widen.weights("widen", (f"{PROJECTOR}.0", hidden))
+        return found | self.project.weights("project", (f"{PROJECTOR}.2", hidden))

@@ -35,7 +35,7 @@ class Plan:
 
     # The language stacks: steps, and what is in the batch of each. Small batches and many steps teach more in the same
     # time than the other way round, down to where a matrix is too small to be multiplied at full speed.
-    seeing_steps: int = 2500
+    seeing_steps: int = 1500
     seeing_pictures: int = 16
     seeing_views: int = 4  # of each picture, moved and mirrored
     seeing_first_pictures: int = 400  # whose patches the tower's first filters are made for

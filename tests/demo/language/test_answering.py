@@ -139,7 +139,7 @@ def test_steps_lower_the_loss_and_reach_every_tensor(info, tokenizer, tensors: T
     ]
     questions = batch(info, tokenizer, tensors, prompts, [0, 1, 1], first_pictures(info, 2))
     answering = Answering(info)
-    parameters = tensors.used_by(answering)
+    parameters = tensors.used_by(answering.llm)
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     found = []
     for _ in range(15):

@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from stream_omni_demo.language.picturing import CELL_PX, drawn, scaled, scene_to_see, sketched, view
 from stream_omni_demo.language.seeing import Seeing, seeing_losses, what_is_seen
+from stream_omni_demo.language.seeing_stage import begin_seeing
 from stream_omni_demo.language.served import Trained
-from stream_omni_demo.language.whitening import patch_filters
+from stream_omni_demo.language.whitening import even_features, patch_filters
 from stream_omni_demo.sizes import DEMO
 from stream_omni_demo.trainee import Tensors
 from stream_omni_demo.world.scene import sample_scene
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZES
-
-from stream_omni.networks.vision import TOWER
 
 VISION = DEMO.vision
 
@@ -24,8 +23,9 @@ def test_things_are_seen_where_they_are(world_info):
     generator = np.random.default_rng(0)
     for _ in range(30):
         scene = sample_scene(generator)
-        seen = what_is_seen(scene, VISION).reshape(VISION.side_patches, VISION.side_patches, 5)
+        seen = what_is_seen(scene, VISION).reshape(VISION.side_patches, VISION.side_patches, 7)
         assert int(seen[..., 3].sum()) == len(scene.things)
+        assert (seen[..., 5] == [[0], [1], [2]]).all() and (seen[..., 6] == [[0, 1, 2]]).all()
         assert (seen[..., 4] == BACKGROUND_COLOURS.index(scene.background)).all()
         for y, x in zip(*np.nonzero(seen[..., 3]), strict=True):
             noun, colour, size = (int(number) - 1 for number in seen[y, x, :3])
@@ -91,15 +91,13 @@ def first_pictures(world_info, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_cells_are_seen_as_pixels_are(world_info):
     """By filters that tell nothing apart within a cell."""
     tensors, cells = Tensors.random(world_info, "model", 0), first_pictures(world_info, 6)[0]
-    kernel, bias = patch_filters(cells, world_info.vision)
-    for leaf, value in (("weight", kernel), ("bias", bias)):
-        tensors.get(f"{TOWER}.embeddings.patch_embedding.{leaf}").data.copy_(value)
+    begin_seeing(world_info, tensors, cells)
     seeing = Seeing(world_info)
     pixels = torch.randn(2, 3, 384, 384)
-    shown = tensors.run(seeing, torch.nn.functional.avg_pool2d(pixels, CELL_PX))
+    by_cells = tensors.run(seeing, torch.nn.functional.avg_pool2d(pixels, CELL_PX))
     session = Trained(world_info, tensors, as_written=None).session("vision_encoder")
     projected = torch.from_numpy(session.run({"pixels": pixels.numpy()})["projected"])
-    torch.testing.assert_close(torch.cat(list(shown.values()), -1), seeing.head(projected), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(by_cells, projected, atol=1e-3, rtol=1e-3)
 
 
 def test_filters_make_what_differs_between_patches_count_alike(world_info):
@@ -114,15 +112,35 @@ def test_filters_make_what_differs_between_patches_count_alike(world_info):
     assert 0.9 < float(variances.max()) < 1.1 and float((covariance - variances.diag()).abs().max()) < 0.05
 
 
+def test_features_are_as_large_as_a_word_and_tell_what_they_told():
+    torch.manual_seed(0)
+    features = torch.randn(500, 24) @ torch.diag(torch.logspace(3, 0, 24)) + 700
+    shares = torch.rand(500)
+    shares /= shares.sum()
+    heads = [torch.randn(3, 24), torch.randn(5, 24)]
+    matrix, offset = even_features(features, shares, heads)
+    even = features @ matrix.T + offset
+    torch.testing.assert_close(shares @ even, torch.zeros(24), atol=1e-3, rtol=0)
+    assert 0.9 < float(shares @ even.square().sum(1)) < 1.1
+    variances = torch.linalg.eigvalsh(even.T @ (even * shares[:, None]))[-6:]  # 3 - 1 + 5 - 1 directions
+    assert float(variances.max() / variances.min()) < 2
+    for head in heads:
+        told = even @ (head @ torch.linalg.pinv(matrix)).T
+        difference = told - (features - shares @ features) @ head.T
+        common = difference.mean(1, keepdim=True)  # which no softmax sees
+        assert float((difference - common).abs().max()) < 1e-3 * float(told.abs().max())
+
+
 def test_steps_lower_the_losses(world_info):
     torch.manual_seed(0)
     tensors, seeing = Tensors.random(world_info, "model", 0), Seeing(world_info)
     cells, seen = first_pictures(world_info, 4)
+    begin_seeing(world_info, tensors, cells)
     parameters = [*tensors.used_by(seeing), *seeing.head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     found = []
-    for _ in range(20):
-        total = torch.stack(list(seeing_losses(tensors.run(seeing, cells), seen).values())).sum()
+    for _ in range(30):
+        total = torch.stack(list(seeing_losses(seeing.told(tensors.run(seeing, cells)), seen).values())).sum()
         found.append(total.item())
         optimizer.zero_grad()
         total.backward()

@@ -1,4 +1,8 @@
-"""Training of the language model, the vision tower and the projector: what to answer, whatever the question came as."""
+"""Training of the language model: what to answer, whatever the question came as.
+
+The vision tower and the projector stay as they are. They see well already, and each step of an optimizer that is as
+large for all would be a large one for the filters of pixels, which are many and small.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +77,8 @@ class Answering(nn.Module):
         sizes, beginnings = self.info.llama, self._embed(batch.beginnings)
         if batch.pixels is not None:
             assert batch.picture_at is not None
-            _, projected = self.vision(batch.pixels)  # [P, patches, hidden]
+            with torch.no_grad():
+                _, projected = self.vision(batch.pixels)  # [P, patches, hidden]
             places = batch.picture_at[:, None] + torch.arange(projected.shape[1])
             beginnings = torch.index_put(beginnings, (torch.arange(len(places))[:, None], places), projected)
         empty = Context.empty(sizes, sizes.llm_layers, len(beginnings))

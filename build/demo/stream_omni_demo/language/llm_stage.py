@@ -43,7 +43,7 @@ def train_answering(workshop: Workshop, school: School) -> Measured:
     sizes = AnsweringSizes(plan.llm_pictures, questions, some, questions, some, spoken=plan.llm_pictures)
     train(
         NAME,
-        tensors.used_by(answering),
+        tensors.used_by(answering.llm),
         lambda step: {"answers": tensors.run(answering, batches.of(step, sizes))},
         Recipe(plan.llm_steps, _LEARNING_RATE),
         workshop.state(NAME),

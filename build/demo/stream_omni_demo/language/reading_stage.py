@@ -22,7 +22,7 @@ from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.trainee import Tensors
 
 NAME = "reading"
-_LEARNING_RATE = 2e-3
+_LEARNING_RATE = 1.5e-3
 _KEPT = 0.2  # of the blanks of imagined speech: most of what it teaches, in a fraction of its time
 _LEAST_RIGHT = 0.9  # of the answers: the next stage goes on from here
 
@@ -42,7 +42,7 @@ def train_reading(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) -> 
     batches = AnsweringBatches(info, tokenizer, Imagination(info.vocabulary.blank), plan.seed)
     train(
         NAME,
-        tensors.used_by(answering),
+        tensors.used_by(answering.llm),
         lambda step: {"answers": tensors.run(answering, batches.of(step, sizes))},
         Recipe(plan.reading_steps, _LEARNING_RATE),
         workshop.state(NAME),

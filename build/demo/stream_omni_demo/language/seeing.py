@@ -22,13 +22,17 @@ from stream_omni_demo.world.scene import Scene
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZES
 
 _LEAST_SHARE = 0.12  # of a patch that must be a thing's, to be seen as that thing
-# What each patch tells: a thing's noun, colour and size (0: no thing), whether its centre is here, the background
+_GRID = 3  # rows and columns that one can tell apart
+# What each patch tells: a thing's noun, colour and size (0: no thing), whether its centre is here, the background, and
+# where in the picture it is: the language model's own positions tell that of a patch among all prompts' only roughly
 CLASSES = {
     "noun": len(NOUNS) + 1,
     "colour": len(COLOURS) + 1,
     "size": len(SIZES) + 1,
     "centre": 2,
     "background": len(BACKGROUND_COLOURS),
+    "row": _GRID,
+    "column": _GRID,
 }
 
 
@@ -42,9 +46,9 @@ class Seeing(nn.Module):
         self.vision = vision
         self.head = nn.Linear(info.llama.hidden, sum(CLASSES.values()))
 
-    def forward(self, cells: Tensor) -> dict[str, Tensor]:
-        """``cells`` [P, 3, side / CELL_PX, side / CELL_PX] -> logits [P, patches, classes] by the names of
-        :data:`CLASSES`. The same as for pixels that are all alike within a cell."""
+    def forward(self, cells: Tensor) -> Tensor:
+        """``cells`` [P, 3, side / CELL_PX, side / CELL_PX] -> what the projector makes of them [P, patches, hidden],
+        the same as of pixels that are all alike within a cell."""
         sizes, vision = self.vision.sizes, self.vision
         count = sizes.patch_size_px // CELL_PX  # a side
         patches = cells.unfold(2, count, count).unfold(3, count, count)  # [P, 3, side, side, count, count]
@@ -52,24 +56,31 @@ class Seeing(nn.Module):
         kernel = vision.patch_embedding.weight.reshape(3, count, CELL_PX, count, CELL_PX, -1)
         assert vision.patch_embedding.bias is not None
         x = torch.matmul(rows, kernel.sum((2, 4)).flatten(0, 2)) + vision.patch_embedding.bias
-        projected = vision.from_patches(x)[1]
+        return vision.from_patches(x)[1]
+
+    def told(self, projected: Tensor) -> dict[str, Tensor]:
+        """Logits [P, patches, classes] by the names of :data:`CLASSES`."""
         return dict(zip(CLASSES, torch.split(self.head(projected), list(CLASSES.values()), -1), strict=True))
 
 
 def seeing_losses(shown: Mapping[str, Tensor], seen: Tensor) -> dict[str, Tensor]:
-    """``seen`` [P, patches, 5], as :func:`what_is_seen` has it. Patches that show a thing count as much as all others
-    together, of which there are many more."""
-    things = seen[..., 0] > 0
-    shares = torch.where(things, 0.5 / things.sum().clamp(min=1), 0.5 / (~things).sum().clamp(min=1))
-    found = {}
+    """``seen`` [P, patches, 7], as :func:`what_is_seen` has it."""
+    shares, found = patch_shares(seen), {}
     for i, (name, logits) in enumerate(shown.items()):
         losses = F.cross_entropy(logits.flatten(0, 1), seen[..., i].flatten(), reduction="none")
         found[name] = (losses * shares.flatten()).sum()
     return found
 
 
+def patch_shares(seen: Tensor) -> Tensor:
+    """How much each patch counts, [P, patches], together 1: those that show a thing as much as all others, of which
+    there are many more."""
+    things = seen[..., 0] > 0
+    return torch.where(things, 0.5 / things.sum().clamp(min=1), 0.5 / (~things).sum().clamp(min=1))
+
+
 def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
-    """[patches, 5] numbers of classes. The picture fills a square of the tower's size, as layout "pad" has it."""
+    """[patches, 7] numbers of classes. The picture fills a square of the tower's size, as layout "pad" has it."""
     side_px = max(scene.width_px, scene.height_px)
     scale = vision.image_size_px / side_px / vision.patch_size_px  # patches a pixel
     left_px, top_px = (side_px - scene.width_px) // 2, (side_px - scene.height_px) // 2
@@ -85,6 +96,8 @@ def what_is_seen(scene: Scene, vision: VisionSizes) -> NDArray[np.int64]:
         if 0 <= y < len(seen) and 0 <= x < len(seen):
             seen[int(y), int(x), 3] = 1
     seen[..., 4] = BACKGROUND_COLOURS.index(scene.background)
+    thirds = np.arange(len(seen)) * _GRID // len(seen)
+    seen[..., 5], seen[..., 6] = thirds[:, None], thirds
     return seen.reshape(vision.patches, len(CLASSES))
 
 

@@ -10,19 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stream_omni.model_info import ModelInfo
-from stream_omni.networks.vision import TOWER
+from stream_omni.networks.vision import PROJECTOR, TOWER
 from stream_omni_demo.checkpoint.folders import demo_info
 from stream_omni_demo.language.picturing import CELL_PX, drawn, scene_to_see, sketched, view
-from stream_omni_demo.language.seeing import Seeing, seeing_losses, what_is_seen
-from stream_omni_demo.language.whitening import patch_filters
+from stream_omni_demo.language.seeing import CLASSES, Seeing, patch_shares, seeing_losses, what_is_seen
+from stream_omni_demo.language.whitening import even_features, patch_filters
 from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
+from stream_omni_demo.plan import Plan
 from stream_omni_demo.trainee import Tensors
 from stream_omni_demo.world.scene import sample_scene
 
 NAME = "seeing"
 _LEARNING_RATE = 3e-3
 _PATCHES = f"{TOWER}.embeddings.patch_embedding"
+_PLACES = f"{TOWER}.embeddings.position_embedding.weight"
 _JUDGED_BATCHES = 8
 _LEAST_RIGHT = {"noun": 0.9, "colour": 0.95, "size": 0.9}  # of the patches where a thing has its centre
 
@@ -35,16 +37,13 @@ def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
     plan = workshop.plan
     torch.manual_seed(plan.seed)  # of the head
     tensors, seeing = Tensors.random(info, "model", plan.seed), Seeing(info)
-    generator = np.random.default_rng((plan.seed, 5))
-    cells, _ = _batch(info, plan.seeing_first_pictures, 1, generator)
-    kernel, bias = patch_filters(cells, info.vision)
-    tensors.get(f"{_PATCHES}.weight").data.copy_(kernel)
-    tensors.get(f"{_PATCHES}.bias").data.copy_(bias)
+    cells, _ = _batch(info, plan.seeing_first_pictures, 1, np.random.default_rng((plan.seed, 5)))
+    begin_seeing(info, tensors, cells)
 
     def losses(step: int) -> Mapping[str, Tensor]:
         generator = np.random.default_rng((plan.seed, step, 4))
         cells, seen = _batch(info, plan.seeing_pictures, plan.seeing_views, generator)
-        return seeing_losses(tensors.run(seeing, cells), seen)
+        return seeing_losses(seeing.told(tensors.run(seeing, cells)), seen)
 
     train(
         NAME,
@@ -54,8 +53,18 @@ def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
         workshop.state(NAME),
         workshop.say,
     )
+    _even_out(info, tensors, seeing, plan)
     tensors.save(workshop.trained(NAME), seeing)
     return _judge(info, tensors, seeing, plan.seeing_pictures * plan.seeing_views)
+
+
+def begin_seeing(info: ModelInfo, tensors: Tensors, cells: Tensor) -> None:
+    """With filters that tell apart what is in ``cells``, and places as large as what those tell, else they are not
+    seen."""
+    kernel, bias = patch_filters(cells, info.vision)
+    tensors.get(f"{_PATCHES}.weight").data.copy_(kernel)
+    tensors.get(f"{_PATCHES}.bias").data.copy_(bias)
+    tensors.get(_PLACES).data.mul_(info.vision.width**0.5)
 
 
 def _batch(info: ModelInfo, pictures: int, views: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -71,6 +80,23 @@ def _batch(info: ModelInfo, pictures: int, views: int, generator: np.random.Gene
     return torch.stack(cells), torch.from_numpy(np.stack(seen))
 
 
+def _even_out(info: ModelInfo, tensors: Tensors, seeing: Seeing, plan: Plan) -> None:
+    """Make the projector's output as large as the words' embeddings beside it, and all that the head tells of it count
+    alike: what is a thousand times as large as a block's output cannot be worked on by any block."""
+    generator = np.random.default_rng((plan.seed, 6))
+    cells, seen = _batch(info, plan.seeing_first_pictures, 1, generator)
+    with torch.no_grad():
+        projected, head = tensors.run(seeing, cells).flatten(0, 1), seeing.head
+        matrix, offset = even_features(
+            projected, patch_shares(seen).flatten(), torch.split(head.weight, list(CLASSES.values()))
+        )
+        weight, bias = (tensors.get(f"{PROJECTOR}.2.{leaf}").data for leaf in ("weight", "bias"))
+        weight.copy_(matrix @ weight)
+        bias.copy_(matrix @ bias + offset)
+        head.weight.copy_(head.weight @ torch.linalg.pinv(matrix))
+        head.bias.sub_(head.weight @ offset)
+
+
 def _judge(info: ModelInfo, tensors: Tensors, seeing: Seeing, pictures: int) -> Measured:
     """On held-out scenes: the share of centres at which each is seen rightly."""
     generator = np.random.default_rng(0)
@@ -80,7 +106,7 @@ def _judge(info: ModelInfo, tensors: Tensors, seeing: Seeing, pictures: int) -> 
         pixels = torch.stack([drawn(scene, info, generator) for scene in scenes])
         seen = torch.from_numpy(np.stack([what_is_seen(scene, info.vision) for scene in scenes]))
         with torch.no_grad():
-            shown = tensors.run(seeing, F.avg_pool2d(pixels, CELL_PX))
+            shown = seeing.told(tensors.run(seeing, F.avg_pool2d(pixels, CELL_PX)))
         centres = seen[..., 3] == 1
         for i, name in enumerate(_LEAST_RIGHT):
             right[name].append(shown[name].argmax(-1)[centres] == seen[..., i][centres])
