@@ -39,10 +39,10 @@ class Plan:
     seeing_pictures: int = 16
     seeing_views: int = 4  # of each picture, moved and mirrored
     seeing_first_pictures: int = 400  # whose patches the tower's first filters are made for
-    reading_steps: int = 3500
-    reading_pictures: int = 6
-    reading_questions: int = 5  # about each picture; and so many turns without one
-    ctc_steps: int = 1400
+    reading_steps: int = 5000
+    reading_pictures: int = 8
+    reading_questions: int = 5  # about each picture; and half as many without one
+    ctc_steps: int = 4500
     ctc_questions: int = 20
     ctc_answered: int = 4  # of the questions, by
     ctc_answers_each: int = 2

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from stream_omni_demo.language.likeness import EMBEDDINGS
 from stream_omni_demo.language.picturing import CELL_PX, drawn, scaled, scene_to_see, sketched, view
-from stream_omni_demo.language.seeing import Seeing, seeing_losses, what_is_seen
-from stream_omni_demo.language.seeing_stage import begin_seeing
+from stream_omni_demo.language.seeing import WORDS, Seeing, seeing_losses, what_is_seen
+from stream_omni_demo.language.seeing_stage import begin_seeing, make_as_large_as_words, words_for_classes
 from stream_omni_demo.language.served import Trained
-from stream_omni_demo.language.whitening import even_features, patch_filters
+from stream_omni_demo.language.whitening import patch_filters
+from stream_omni_demo.plan import SMOKE
 from stream_omni_demo.sizes import DEMO
 from stream_omni_demo.trainee import Tensors
 from stream_omni_demo.world.scene import sample_scene
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, SIZES
+
+from stream_omni.model_info import ModelInfo
+from stream_omni.tokenizer import Tokenizer
 
 VISION = DEMO.vision
 
@@ -88,11 +95,18 @@ def first_pictures(world_info, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return cells, torch.from_numpy(np.stack([what_is_seen(scene, world_info.vision) for scene in scenes]))
 
 
-def test_cells_are_seen_as_pixels_are(world_info):
+@pytest.fixture(scope="module")
+def begun(world_info) -> Tensors:
+    """For the first six pictures."""
+    tensors = Tensors.random(world_info, "model", 0)
+    begin_seeing(world_info, tensors, first_pictures(world_info, 6)[0])
+    return tensors
+
+
+def test_cells_are_seen_as_pixels_are(world_info, world_tokenizer, begun):
     """By filters that tell nothing apart within a cell."""
-    tensors, cells = Tensors.random(world_info, "model", 0), first_pictures(world_info, 6)[0]
-    begin_seeing(world_info, tensors, cells)
-    seeing = Seeing(world_info)
+    tensors = begun
+    seeing = see(world_info, world_tokenizer, tensors)
     pixels = torch.randn(2, 3, 384, 384)
     by_cells = tensors.run(seeing, torch.nn.functional.avg_pool2d(pixels, CELL_PX))
     session = Trained(world_info, tensors, as_written=None).session("vision_encoder")
@@ -112,31 +126,37 @@ def test_filters_make_what_differs_between_patches_count_alike(world_info):
     assert 0.9 < float(variances.max()) < 1.1 and float((covariance - variances.diag()).abs().max()) < 0.05
 
 
-def test_features_are_as_large_as_a_word_and_tell_what_they_told():
+def see(info: ModelInfo, tokenizer: Tokenizer, tensors: Tensors) -> Seeing:
     torch.manual_seed(0)
-    features = torch.randn(500, 24) @ torch.diag(torch.logspace(3, 0, 24)) + 700
-    shares = torch.rand(500)
-    shares /= shares.sum()
-    heads = [torch.randn(3, 24), torch.randn(5, 24)]
-    matrix, offset = even_features(features, shares, heads)
-    even = features @ matrix.T + offset
-    torch.testing.assert_close(shares @ even, torch.zeros(24), atol=1e-3, rtol=0)
-    assert 0.9 < float(shares @ even.square().sum(1)) < 1.1
-    variances = torch.linalg.eigvalsh(even.T @ (even * shares[:, None]))[-6:]  # 3 - 1 + 5 - 1 directions
-    assert float(variances.max() / variances.min()) < 2
-    for head in heads:
-        told = even @ (head @ torch.linalg.pinv(matrix)).T
-        difference = told - (features - shares @ features) @ head.T
-        common = difference.mean(1, keepdim=True)  # which no softmax sees
-        assert float((difference - common).abs().max()) < 1e-3 * float(told.abs().max())
+    return Seeing(info, words_for_classes(tokenizer, tensors.get(EMBEDDINGS).data))
 
 
-def test_steps_lower_the_losses(world_info):
-    torch.manual_seed(0)
-    tensors, seeing = Tensors.random(world_info, "model", 0), Seeing(world_info)
-    cells, seen = first_pictures(world_info, 4)
-    begin_seeing(world_info, tensors, cells)
-    parameters = [*tensors.used_by(seeing), *seeing.head.parameters()]
+def test_a_patch_like_words_is_told_to_be_what_they_say(world_info, world_tokenizer, begun):
+    seeing, table = see(world_info, world_tokenizer, begun), begun.get(EMBEDDINGS).data
+    said = {"noun": "tree", "colour": "purple", "size": "big", "row": "bottom", "column": "left"}
+    projected = sum(table[world_tokenizer.encode(f" {word}")[0]] for word in said.values())
+    told = seeing.told(projected[None, None])
+    for name, word in said.items():
+        assert WORDS[name][int(told[name].argmax())] == word
+
+
+def test_what_is_seen_becomes_as_large_as_words_and_stays_what_it_was(world_info, world_tokenizer, begun):
+    tensors, (cells, seen) = copy.deepcopy(begun), first_pictures(world_info, 6)
+    seeing = see(world_info, world_tokenizer, tensors)
+    before = seeing.told(tensors.run(seeing, cells))
+    make_as_large_as_words(world_info, tensors, seeing, replace(SMOKE, seeing_first_pictures=40))
+    projected = tensors.run(seeing, cells)
+    for name, logits in seeing.told(projected).items():
+        torch.testing.assert_close(logits, before[name], atol=1e-3, rtol=1e-3)
+    words = float(projected[seen[..., 0] > 0].norm(dim=-1).mean() / tensors.get(EMBEDDINGS).norm(dim=-1).mean())
+    assert 1 < words < 4
+
+
+def test_steps_lower_the_losses(world_info, world_tokenizer, begun):
+    tensors = copy.deepcopy(begun)
+    seeing = see(world_info, world_tokenizer, tensors)
+    cells, seen = first_pictures(world_info, 6)
+    parameters = [*tensors.used_by(seeing), seeing.unnamed]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     found = []
     for _ in range(30):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from stream_omni_demo.language import ctc_stage, llm_stage, reading_stage, seeing_stage, top_stage
 from stream_omni_demo.language.school import School
@@ -34,11 +35,11 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 def test_all_stages_in_turn(school: School, workshop: Workshop):
-    seen = seeing_stage.train_seeing(workshop, school.info)
-    assert set(seen) == {"noun", "colour", "size"}
+    seen = seeing_stage.train_seeing(workshop, school.info, school.tokenizer)
+    assert set(seen) == {"noun", "colour", "size", "row", "column"}
     read = reading_stage.train_reading(workshop, school.info, school.tokenizer)
     assert 0 <= read["right"] <= 1
-    heard = ctc_stage.train_hearing(workshop, school)
+    heard = ctc_stage.train_hearing(workshop, school, torch.randn(512, 24))
     assert set(heard) == {"wer", "wer_of_strangers", "answers_counted"}
     answered = llm_stage.train_answering(workshop, school)
     assert {"typed_right", "spoken_right", "spoken_by_strangers_right"} <= set(answered)

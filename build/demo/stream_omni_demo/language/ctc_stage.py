@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from stream_omni_demo.language.conversing import Conversation
 from stream_omni_demo.language.hearing import Hearing
 from stream_omni_demo.language.hearing_batches import HearingBatches, HearingSizes
 from stream_omni_demo.language.judging import judge_counts, judge_hearing
+from stream_omni_demo.language.look_back import begin_hearing
 from stream_omni_demo.language.school import School, open_school
 from stream_omni_demo.language.served import Trained
 from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.plan import Plan
+from stream_omni_demo.speech.tokenizer_stage import open_codebook
 from stream_omni_demo.trainee import Tensors
 
 NAME = "ctc"
@@ -22,12 +25,14 @@ _LEAST_COUNTED = 0.9  # of answers, whose every word must move the text on
 
 
 def make(workshop: Workshop) -> Measured:
-    return train_hearing(workshop, open_school(workshop))
+    return train_hearing(workshop, open_school(workshop), open_codebook(workshop))
 
 
-def train_hearing(workshop: Workshop, school: School) -> Measured:
+def train_hearing(workshop: Workshop, school: School, means: Tensor) -> Measured:
+    """``means`` [units, width]: what the units sound like."""
     plan = workshop.plan
     tensors = Tensors.random(school.info, "model", plan.seed)
+    begin_hearing(school.info, tensors, means, plan.seed)
     hearing = Hearing(school.info)
     sizes = HearingSizes(plan.ctc_questions, plan.ctc_answered, plan.ctc_answers_each, plan.ctc_answers_alone)
     batches = HearingBatches(school.info, school.tokenizer, school.questions, school.answers, sizes, plan.seed)
@@ -75,7 +80,7 @@ STAGE = Stage(
     "the bottom stack learns to hear",
     make,
     gate,
-    needs=("layout", "units"),
+    needs=("layout", "speech_tokenizer", "units"),
     amounts=(
         "ctc_steps",
         "ctc_questions",

@@ -16,6 +16,7 @@ from stream_omni_demo.language.answering_batches import AnsweringBatches, Answer
 from stream_omni_demo.language.conversing import Conversation
 from stream_omni_demo.language.imagined import Imagination
 from stream_omni_demo.language.judging import judge_typed_answers
+from stream_omni_demo.language.likeness import begin_alike
 from stream_omni_demo.language.served import Trained
 from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
@@ -35,10 +36,11 @@ def train_reading(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) -> 
     plan = workshop.plan
     seeing = Tensors.load(workshop.trained(seeing_stage.NAME))
     tensors = Tensors.random(info, "model", plan.seed).with_those_of(seeing)
+    begin_alike(info, tensors, plan.seed)
     answering = Answering(info)
-    pictures, questions = plan.reading_pictures, plan.reading_questions
-    some = -(-questions // 3)
-    sizes = AnsweringSizes(pictures, questions, some, questions, some, kept=_KEPT)
+    questions = plan.reading_questions
+    few = -(-questions // 5)  # what is not about a picture is learnt soon, and the next stage has more that is spoken
+    sizes = AnsweringSizes(plan.reading_pictures, questions, few, questions // 2, few, kept=_KEPT)
     batches = AnsweringBatches(info, tokenizer, Imagination(info.vocabulary.blank), plan.seed)
     train(
         NAME,

@@ -1,12 +1,14 @@
 """Training of the vision tower and the projector by themselves: what is to be seen at each patch of a picture.
 
 The language model learns from answers alone where to look, which takes long while there is nothing to be seen. So the
-tower learns first what stands where, through a head that is thrown away.
+tower learns first what stands where, and to say it in the language model's own words: what the projector makes of a
+patch is to be like the embeddings of the words for what is there. What there is no word for is told through rows of a
+head that is thrown away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -36,15 +38,29 @@ CLASSES = {
 }
 
 
-class Seeing(nn.Module):
-    """The served network, with a patch embedding that sees cells instead of pixels, and the head."""
+# What of it there are words for, by number
+WORDS: Mapping[str, Sequence[str]] = {
+    "noun": ("", *NOUNS),
+    "colour": ("", *COLOURS),
+    "size": ("", *SIZES),
+    "row": ("top", "", "bottom"),
+    "column": ("left", "", "right"),
+}
 
-    def __init__(self, info: ModelInfo) -> None:
+
+class Seeing(nn.Module):
+    """The served network, with a patch embedding that sees cells instead of pixels, and what tells classes by its
+    output: ``words`` [classes, hidden], embeddings of words, 0 for classes that no word stands for."""
+
+    words: Tensor
+
+    def __init__(self, info: ModelInfo, words: Tensor) -> None:
         super().__init__()
         vision = make_network("vision_encoder", info)
         assert isinstance(vision, VisionEncoder)
         self.vision = vision
-        self.head = nn.Linear(info.llama.hidden, sum(CLASSES.values()))
+        self.register_buffer("words", words)
+        self.unnamed = nn.Parameter(torch.randn_like(words) / words.shape[1] ** 0.5)
 
     def forward(self, cells: Tensor) -> Tensor:
         """``cells`` [P, 3, side / CELL_PX, side / CELL_PX] -> what the projector makes of them [P, patches, hidden],
@@ -59,8 +75,10 @@ class Seeing(nn.Module):
         return vision.from_patches(x)[1]
 
     def told(self, projected: Tensor) -> dict[str, Tensor]:
-        """Logits [P, patches, classes] by the names of :data:`CLASSES`."""
-        return dict(zip(CLASSES, torch.split(self.head(projected), list(CLASSES.values()), -1), strict=True))
+        """Logits [P, patches, classes] by the names of :data:`CLASSES`, of the output as a block's norm has it."""
+        rows = torch.where(self.words.any(1, keepdim=True), self.words, self.unnamed)
+        logits = torch.matmul(projected * projected.square().mean(-1, keepdim=True).rsqrt(), rows.T)
+        return dict(zip(CLASSES, torch.split(logits, list(CLASSES.values()), -1), strict=True))
 
 
 def seeing_losses(shown: Mapping[str, Tensor], seen: Tensor) -> dict[str, Tensor]:

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks.vision import PROJECTOR, TOWER
-from stream_omni_demo.checkpoint.folders import demo_info
+from stream_omni.tokenizer import Tokenizer
+from stream_omni_demo.checkpoint.folders import demo_info, layout_of
+from stream_omni_demo.language.likeness import EMBEDDINGS
 from stream_omni_demo.language.picturing import CELL_PX, drawn, scene_to_see, sketched, view
-from stream_omni_demo.language.seeing import CLASSES, Seeing, patch_shares, seeing_losses, what_is_seen
-from stream_omni_demo.language.whitening import even_features, patch_filters
+from stream_omni_demo.language.seeing import CLASSES, WORDS, Seeing, seeing_losses, what_is_seen
+from stream_omni_demo.language.whitening import patch_filters
 from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.plan import Plan
@@ -25,18 +27,26 @@ NAME = "seeing"
 _LEARNING_RATE = 3e-3
 _PATCHES = f"{TOWER}.embeddings.patch_embedding"
 _PLACES = f"{TOWER}.embeddings.position_embedding.weight"
+_WORDS_A_THING = 2.0  # lengths of a word's embedding that the output for a patch with a thing has
 _JUDGED_BATCHES = 8
-_LEAST_RIGHT = {"noun": 0.9, "colour": 0.95, "size": 0.9}  # of the patches where a thing has its centre
+_LEAST_RIGHT = {
+    "noun": 0.9,
+    "colour": 0.95,
+    "size": 0.9,
+    "row": 0.99,
+    "column": 0.99,
+}  # of the patches where a thing has its centre
 
 
 def make(workshop: Workshop) -> Measured:
-    return train_seeing(workshop, demo_info(workshop))
+    return train_seeing(workshop, demo_info(workshop), Tokenizer(layout_of(workshop).language))
 
 
-def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
+def train_seeing(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) -> Measured:
     plan = workshop.plan
     torch.manual_seed(plan.seed)  # of the head
-    tensors, seeing = Tensors.random(info, "model", plan.seed), Seeing(info)
+    tensors = Tensors.random(info, "model", plan.seed)  # with the embeddings that the language model begins with
+    seeing = Seeing(info, words_for_classes(tokenizer, tensors.get(EMBEDDINGS).data))
     cells, _ = _batch(info, plan.seeing_first_pictures, 1, np.random.default_rng((plan.seed, 5)))
     begin_seeing(info, tensors, cells)
 
@@ -47,13 +57,13 @@ def train_seeing(workshop: Workshop, info: ModelInfo) -> Measured:
 
     train(
         NAME,
-        [*tensors.used_by(seeing), *seeing.head.parameters()],
+        [*tensors.used_by(seeing), seeing.unnamed],
         losses,
         Recipe(plan.seeing_steps, _LEARNING_RATE),
         workshop.state(NAME),
         workshop.say,
     )
-    _even_out(info, tensors, seeing, plan)
+    make_as_large_as_words(info, tensors, seeing, plan)
     tensors.save(workshop.trained(NAME), seeing)
     return _judge(info, tensors, seeing, plan.seeing_pictures * plan.seeing_views)
 
@@ -80,21 +90,23 @@ def _batch(info: ModelInfo, pictures: int, views: int, generator: np.random.Gene
     return torch.stack(cells), torch.from_numpy(np.stack(seen))
 
 
-def _even_out(info: ModelInfo, tensors: Tensors, seeing: Seeing, plan: Plan) -> None:
-    """Make the projector's output as large as the words' embeddings beside it, and all that the head tells of it count
-    alike: what is a thousand times as large as a block's output cannot be worked on by any block."""
-    generator = np.random.default_rng((plan.seed, 6))
-    cells, seen = _batch(info, plan.seeing_first_pictures, 1, generator)
+def words_for_classes(tokenizer: Tokenizer, table: Tensor) -> Tensor:
+    """[classes, hidden]: for :class:`Seeing`, of ``table`` [ids, hidden]."""
+    rows = []
+    for name, count in CLASSES.items():
+        words = WORDS.get(name, [""] * count)
+        rows += [table[tokenizer.encode(f" {word}")].sum(0) * bool(word) for word in words]
+    return torch.stack(rows)
+
+
+def make_as_large_as_words(info: ModelInfo, tensors: Tensors, seeing: Seeing, plan: Plan) -> None:
+    """The projector's output, of patches with a thing: no block could add anything to what is a thousand times as
+    large as all that it adds."""
+    cells, seen = _batch(info, plan.seeing_first_pictures, 1, np.random.default_rng((plan.seed, 6)))
     with torch.no_grad():
-        projected, head = tensors.run(seeing, cells).flatten(0, 1), seeing.head
-        matrix, offset = even_features(
-            projected, patch_shares(seen).flatten(), torch.split(head.weight, list(CLASSES.values()))
-        )
-        weight, bias = (tensors.get(f"{PROJECTOR}.2.{leaf}").data for leaf in ("weight", "bias"))
-        weight.copy_(matrix @ weight)
-        bias.copy_(matrix @ bias + offset)
-        head.weight.copy_(head.weight @ torch.linalg.pinv(matrix))
-        head.bias.sub_(head.weight @ offset)
+        lengths = tensors.run(seeing, cells).norm(dim=-1)[seen[..., 0] > 0]
+        for leaf in ("weight", "bias"):
+            tensors.get(f"{PROJECTOR}.2.{leaf}").data.mul_(_WORDS_A_THING / lengths.mean())
 
 
 def _judge(info: ModelInfo, tensors: Tensors, seeing: Seeing, pictures: int) -> Measured:
@@ -108,8 +120,9 @@ def _judge(info: ModelInfo, tensors: Tensors, seeing: Seeing, pictures: int) -> 
         with torch.no_grad():
             shown = seeing.told(tensors.run(seeing, F.avg_pool2d(pixels, CELL_PX)))
         centres = seen[..., 3] == 1
-        for i, name in enumerate(_LEAST_RIGHT):
-            right[name].append(shown[name].argmax(-1)[centres] == seen[..., i][centres])
+        for i, name in enumerate(CLASSES):
+            if name in right:
+                right[name].append(shown[name].argmax(-1)[centres] == seen[..., i][centres])
     return {name: float(torch.cat(found).float().mean()) for name, found in right.items()}
 
 

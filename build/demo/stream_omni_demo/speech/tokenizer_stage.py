@@ -20,10 +20,12 @@ from stream_omni_demo.speech.surroundings import augmentation
 from stream_omni_demo.speech.tokenizer_export import agreement, round_matrices, write_tokenizer
 from stream_omni_demo.speech.tokenizer_network import SpeechTokenizer, TokenizerSizes
 from stream_omni_demo.speech.whisper_weights import whisper_encoder
+from stream_omni_demo.trainee import Tensors
 from stream_omni_demo.voices.corpus import Corpus
 from stream_omni_demo.voices.stages import open_corpus
 
 NAME = "speech_tokenizer"
+_MEANS = "means"
 _ANSWERS_SHARE = 0.5  # of the utterances: what is answered must be told well enough to be said again
 _LEAST_UNITS_IN_USE = 200
 _LEAST_AGREEMENT = 0.999
@@ -47,6 +49,7 @@ def make(workshop: Workshop) -> Measured:
     round_matrices(network)
     means = network.nearest.weight.detach().clone()
     network.set_codebook(means)  # of which the biases follow
+    Tensors({_MEANS: means}).save(workshop.trained(NAME))
     path = trained_speech_tokenizer(workshop)
     write_tokenizer(network, path)
     held_out = list(corpus.select(split="held_out_sentence"))[:_COMPARED]
@@ -57,6 +60,11 @@ def make(workshop: Workshop) -> Measured:
         "agreement": float(agreed),
         "stable_in_noise": _stability(network, corpus, plan.seed),
     }
+
+
+def open_codebook(workshop: Workshop) -> Tensor:
+    """[units, width]: what each unit sounds like."""
+    return Tensors.load(workshop.trained(NAME)).get(_MEANS).detach()
 
 
 def _heard(network: SpeechTokenizer, workshop: Workshop, corpus: Corpus) -> Tensor:
