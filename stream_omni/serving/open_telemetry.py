@@ -20,11 +20,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from stream_omni.serving.event_log import log_event
 from stream_omni.serving.spans import HEADER, Kind, Span
-from stream_omni.serving.tracing import EXPORT_INTERVAL_MS, QUEUED_SPANS
+from stream_omni.serving.tracing import EXPORT_INTERVAL_MS, EXPORT_TIMEOUT_S, QUEUED_SPANS
 
 SERVICE = "stream-omni"
 _BATCH_SPANS = 512
-_EXPORT_TIMEOUT_S = 5.0  # of one request to the collector
 _CLOSE_S = 1.0  # a server that ends does not wait for its collector
 _COMPLAINT_INTERVAL_S = 60.0
 _PREFIX = "stream_omni."  # of attributes
@@ -41,7 +40,7 @@ class OpenTelemetryTracer:
 
     def __init__(self, url: str, ratio: float) -> None:
         _Complaints.hear()
-        exporter = OTLPSpanExporter(url, timeout=_EXPORT_TIMEOUT_S)
+        exporter = OTLPSpanExporter(url, timeout=EXPORT_TIMEOUT_S)
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(ratio)), resource=_resource(), shutdown_on_exit=False
         )

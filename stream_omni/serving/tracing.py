@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from stream_omni.serving.spans import HEADER, RATIO, URL
 
 EXPORT_INTERVAL_MS = 1000  # of both exporters, Triton's and ours
+EXPORT_TIMEOUT_S = 3  # of one request to the collector, which a server that ends may have to wait for
 QUEUED_SPANS = 2048  # of a process, about a hundred turns; where the collector is slower, the rest is lost
 _NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
@@ -64,7 +65,8 @@ class Tracing:
 
     def environment(self) -> Mapping[str, str]:
         """Of tritonserver. Set in any case: what stood in the launcher's own would be half a setting."""
-        return {URL: self.url, RATIO: str(self.ratio)}
+        own = {URL: self.url, RATIO: str(self.ratio)}
+        return own | {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": f"{EXPORT_TIMEOUT_S}s"} if self.endpoint else own
 
 
 def _is_installed(module: str) -> bool:

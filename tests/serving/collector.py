@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import threading
@@ -111,11 +112,12 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             if is_known:
                 collector.take(body, content_type)
             answer = b"{}" if "json" in content_type else ExportTraceServiceResponse().SerializeToString()
-            self.send_response(200 if is_known else 404)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            with contextlib.suppress(ConnectionError):  # who has waited too long
+                self.send_response(200 if is_known else 404)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None: ...
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_omni.serving import tracing
 from stream_omni.serving.errors import DeadlineError
 from stream_omni.serving.open_telemetry import OpenTelemetryTracer
 from stream_omni.serving.spans import CURRENT, know, own_tracer, part
-from stream_omni.serving.tracing import QUEUED_SPANS, Tracing
+from stream_omni.serving.tracing import EXPORT_TIMEOUT_S, QUEUED_SPANS, Tracing
 from tests.serving.collector import Collector
+from tests.serving.small_repository import make_repository
 
 TRACE, SPAN = "1" * 32, "2" * 16
 
@@ -62,6 +65,7 @@ def test_half_of_the_turns_is_about_half_of_them(collector: Collector) -> None:
 LIKE_ONE = st.tuples(*(st.binary(min_size=size, max_size=size) for size in (1, 16, 8, 1)))
 
 
+@settings(deadline=None)  # the machine may have other work
 @given(st.one_of(st.text(), st.integers(), st.none(), LIKE_ONE.map(lambda parts: "-".join(map(bytes.hex, parts)))))
 @example(f"00-{TRACE}-{SPAN}-01\n")
 @example(f"01-{TRACE}-{SPAN}-01-more")
@@ -124,16 +128,15 @@ def test_a_span_begins_when_its_turn_came(collector: Collector) -> None:
 def test_a_slow_collector_costs_spans_but_neither_time_nor_memory(collector: Collector) -> None:
     tracer = tracer_to(collector)
     with collector.slow():
-        longest_s = 0.0
+        began_s = time.monotonic()
         for _ in range(2 * QUEUED_SPANS):
-            began_s = time.monotonic()
             span = tracer.join("stage", f"00-{TRACE}-{secrets.token_hex(8)}-01")
             assert span is not None
             span.end()
-            longest_s = max(longest_s, time.monotonic() - began_s)
-        began_s = time.monotonic()
+        made_s = time.monotonic()
         tracer.close()
-        assert longest_s < 2 and time.monotonic() - began_s < 4  # an export has 5 s
+        assert made_s - began_s < 2 * QUEUED_SPANS / 512 * EXPORT_TIMEOUT_S  # what waiting for eight exports would take
+        assert time.monotonic() - made_s < 10  # left to itself, the SDK gives a collector 30 s
     time.sleep(0.5)
     assert len(collector.spans) <= 2 * QUEUED_SPANS - 1  # some were lost
 
@@ -169,6 +172,14 @@ def test_a_part_of_nothing_is_nothing() -> None:
 def test_options_that_make_no_sense_are_refused(endpoint: str, ratio: float, sentence: str) -> None:
     with pytest.raises(tracing.TracingError, match=sentence):
         Tracing(endpoint, ratio).check()
+
+
+def test_the_environment_names_the_collector_where_no_option_does(tmp_path: Path) -> None:
+    program = "import sys; from stream_omni.serving.serve import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "--repository", str(make_repository(tmp_path / "repository"))]
+    environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": "nonsense"}
+    served = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert served.returncode == 1 and "nonsense is no address of a collector" in served.stderr
 
 
 def test_missing_packages_are_named_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
