@@ -11,6 +11,7 @@ from stream_omni_client.audio import AudioInput
 from stream_omni_client.errors import InvalidRequest, StreamOmniError
 from stream_omni_client.image import ImageInput
 from stream_omni_client.reply import Reply
+from stream_omni_client.trace_context import choose_traceparent
 from stream_omni_client.turn import Output, Task, TurnOptions, turn_inputs
 
 if TYPE_CHECKING:
@@ -68,15 +69,17 @@ class StreamOmni:
         image: ImageInput | None = None,
         output: Output = "text",
         timeout_s: float | None = None,
+        traceparent: str | None = None,
         **options: Unpack[TurnOptions],
     ) -> Stream:
         """Ask, and get the answer as it is made.
 
         Either ``text`` or ``audio`` is the question; pictures may come with both. ``output="speech"`` makes the answer
         spoken, with its text. ``timeout_s`` limits the whole turn. ``options``: history, system, voice, max_tokens,
-        max_audio_ms, temperature, top_p, seed (:class:`TurnOptions`).
+        max_audio_ms, temperature, top_p, seed (:class:`TurnOptions`). ``traceparent`` (W3C Trace Context) puts the turn
+        into a trace; left away, the application's active OpenTelemetry span does.
         """
-        return self._start("answer", text, audio, image, output, timeout_s, options)
+        return self._start("answer", text, audio, image, output, timeout_s, traceparent, options)
 
     def chat(
         self,
@@ -86,18 +89,26 @@ class StreamOmni:
         image: ImageInput | None = None,
         output: Output = "text",
         timeout_s: float | None = None,
+        traceparent: str | None = None,
         **options: Unpack[TurnOptions],
     ) -> Reply:
         """Ask as with :meth:`stream`, and wait for the whole answer."""
-        return _finish(self._start("answer", text, audio, image, output, timeout_s, options))
+        return _finish(self._start("answer", text, audio, image, output, timeout_s, traceparent, options))
 
-    def transcribe(self, audio: AudioInput, *, timeout_s: float | None = None) -> Reply:
+    def transcribe(self, audio: AudioInput, *, timeout_s: float | None = None, traceparent: str | None = None) -> Reply:
         """Write down what was said: the reply's ``transcript``."""
-        return _finish(self._start("transcribe", None, audio, None, "text", timeout_s, {}))
+        return _finish(self._start("transcribe", None, audio, None, "text", timeout_s, traceparent, {}))
 
-    def speak(self, text: str, *, timeout_s: float | None = None, **options: Unpack[TurnOptions]) -> Reply:
+    def speak(
+        self,
+        text: str,
+        *,
+        timeout_s: float | None = None,
+        traceparent: str | None = None,
+        **options: Unpack[TurnOptions],
+    ) -> Reply:
         """Speak this very text: the reply's ``audio``."""
-        return _finish(self._start("speak", text, None, None, "speech", timeout_s, options))
+        return _finish(self._start("speak", text, None, None, "speech", timeout_s, traceparent, options))
 
     def voices(self) -> list[str]:
         """The names that ``voice=`` takes; ``default`` is one of them."""
@@ -127,6 +138,7 @@ class StreamOmni:
         image: ImageInput | None,
         output: Output,
         timeout_s: float | None,
+        traceparent: str | None,
         options: TurnOptions,
     ) -> Stream:
         from stream_omni_client.stream import Stream
@@ -135,7 +147,7 @@ class StreamOmni:
         request_id = secrets.token_hex(8)
         inputs = turn_inputs(text, audio, image, output, task, options)
         limits = Limits(self._first_event_timeout_s, self._idle_timeout_s, timeout_s)
-        return Stream(self._connection.start(request_id, inputs, limits), request_id)
+        return Stream(self._connection.start(request_id, inputs, limits, choose_traceparent(traceparent)), request_id)
 
 
 def _finish(stream: Stream) -> Reply:

@@ -12,6 +12,7 @@ from stream_omni.assets import Assets
 from stream_omni.chunk_schedule import ChunkSchedule
 from stream_omni.serving.preparation import Asking, Reading
 from stream_omni.serving.request_id import CURRENT
+from stream_omni.serving.spans import know, part
 from stream_omni.serving.speaker import Speaker
 from stream_omni.serving.stages import Stages
 
@@ -49,6 +50,11 @@ class Answering:
 
     async def write(self, asking: Asking) -> None:
         """Ask the LLM, and tell its text to the end."""
+        with part("text"):
+            await self._write(asking)
+            know(tokens=self.answer.usage["text_tokens"], finish=self.answer.text_finish)
+
+    async def _write(self, asking: Asking) -> None:
         vocabulary, effective = self._assets.info.vocabulary, self._effective
         # in the speech loop only end-of-turn ends the text
         stop_ids = vocabulary.eos if self._speaker is None else (vocabulary.eot,)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +24,7 @@ from stream_omni.serving.limits import Limits
 from stream_omni.serving.preparation import Asking, Preparation, Reading
 from stream_omni.serving.request import read_request
 from stream_omni.serving.request_id import CURRENT
+from stream_omni.serving.spans import part
 from stream_omni.serving.stage_secret import StageSecret
 from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
@@ -51,7 +52,9 @@ class PrepareDriver:
         meter: TurnMeter,
     ) -> None:
         read = partial(read_request, inputs, self.assets, self.limits)
-        request = await stages.calls.run(read, "prepare", self.stage_timeout_s)
+        with part("read_request"):
+            request = await stages.calls.run(read, "prepare", self.stage_timeout_s)
+        meter.know(request.mode)
         preparation = Preparation(stages, self.assets, self.limits, request, self.stage_timeout_s)
         readings: list[Reading] = []
 
@@ -68,6 +71,7 @@ class PrepareDriver:
             "transcript": reading.transcript,
             "shared_tokens": {"text": asking.shared_tokens, "speech": reading.shared_tokens},
             "request_id": CURRENT.get(),
+            "traceparent": meter.traceparent,
             "began_s": began_s,  # of a clock that all processes of a machine share
         }
         outputs = {
@@ -102,10 +106,12 @@ class AnswerDriver:
         self.secret.check_seal(prepared, inputs["seal"][0])
         turn = json.loads(inputs["turn"][0])
         CURRENT.set(turn["request_id"])  # where the client sent none, the two steps would have two
+        if turn["traceparent"]:
+            meter.trace("stream_omni.answer", turn["traceparent"])
         effective = turn["effective"]
-        events: list[Event] = []
+        meter.know(effective["mode"])
         whole = (self.assets, number, effective, turn["began_s"])
-        answering = Answering(stages, *whole, events.append, self.stage_timeout_s)
+        answering = Answering(stages, *whole, meter.hear, self.stage_timeout_s)
         answering.answer.usage.update(turn["usage"])
         if turn["transcript"] is not None:
             answering.tell_transcript(turn["transcript"])
@@ -123,13 +129,16 @@ class AnswerDriver:
         piece = AudioPiece(np.zeros(0, np.int16), 0, np.zeros(0, np.int32), 0)
         if speaker is not None and (chunk := await anext(speaker.chunks(), None)) is not None:
             piece = speaker.accept(await stages.token2wav(chunk, self.sound_timeout_s))
-        send(_outputs(answering.answer, piece), True)
+        send(_outputs(answering.answer, piece, meter.hear), True)
 
 
-def _outputs(answer: Answer, piece: AudioPiece) -> dict[str, Array]:
+def _outputs(answer: Answer, piece: AudioPiece, hear: Callable[[Event], None]) -> dict[str, Array]:
     """``piece`` is all of the sound."""
-    sound = answer.add_audio(piece).tensors()
-    detail = json.loads(answer.done().detail)
+    audio, done = answer.add_audio(piece), answer.done()
+    if piece.samples.size:
+        hear(audio)
+    hear(done)
+    sound, detail = audio.tensors(), json.loads(done.detail)
     if not piece.samples.size:
         detail["timings"]["first_audio_ms"] = None
     return {

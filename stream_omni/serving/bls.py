@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 import triton_python_backend_utils as pb
 
 from stream_omni.runtime.session import Array
+from stream_omni.serving import request_id, spans
 from stream_omni.serving.errors import error_from_stage
-from stream_omni.serving.request_id import CURRENT
 from stream_omni.serving.stage_secret import StageSecret
 
 
 def infer(secret: StageSecret, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
     """One blocking BLS call. Illegal before the model's first ``execute``."""
+    span = spans.CURRENT.get()
     request = pb.InferenceRequest(
         model_name=model,
         requested_output_names=list(outputs),
         inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
-        request_id=CURRENT.get() or "",
-        parameters=secret.parameters,
+        request_id=request_id.CURRENT.get() or "",
+        parameters=secret.parameters | ({spans.HEADER: span.traceparent} if span else {}),
     )
     response = request.exec()
     if response.has_error():

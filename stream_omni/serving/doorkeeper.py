@@ -11,7 +11,7 @@ from stream_omni.serving.api_keys import ENVIRONMENT, ApiKeys, Holder
 from stream_omni.serving.stage_secret import StageSecret
 
 _EVERYBODY = Holder("")  # where no keys are asked for
-_SERVER = Holder("(server)")  # who proves readiness, for example
+SERVER = Holder("(server)")  # who proves readiness, for example
 
 
 class Doorkeeper:
@@ -28,6 +28,6 @@ class Doorkeeper:
 
     def let_in(self, parameters: Mapping[str, Any]) -> Holder:
         """Who sends a request with such ``parameters``. Raises UnauthenticatedError."""
-        if self._keys is None:
-            return _EVERYBODY
-        return _SERVER if self._secret.is_in(parameters) else self._keys.holder(parameters)
+        if self._secret.is_in(parameters):
+            return SERVER
+        return _EVERYBODY if self._keys is None else self._keys.holder(parameters)

@@ -44,6 +44,12 @@ def parameters_of(request: Any) -> dict[str, Any]:
     return parameters
 
 
+def header_of(parameters: Mapping[str, Any], name: str) -> Any:
+    """What a client sent as a header or parameter ``name``, in whatever case; None where it sent none, or several."""
+    sent = [value for key, value in parameters.items() if key.lower() == name]
+    return sent[0] if len(sent) == 1 else None
+
+
 def inputs_of(request: Any) -> dict[str, Array]:
     """By name, copied: the request's memory is Triton's."""
     return {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}

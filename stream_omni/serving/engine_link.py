@@ -15,6 +15,7 @@ from stream_omni.runtime.events import Batch, Event
 from stream_omni.runtime.session import Array
 from stream_omni.serving.errors import DeadlineError, InvalidRequestError, OverloadedError, StageError, TurnError
 from stream_omni.serving.operations import EVENT_OUTPUTS, Operation
+from stream_omni.serving.spans import part
 from stream_omni.serving.stage_calls import StageCalls
 
 _CONTROL_TIMEOUT_S = 2.0  # an engine only notes what it is told; longer means that its process is gone
@@ -46,7 +47,8 @@ class EngineLink:
         if self._polling is None:
             self._polling = asyncio.create_task(self._poll(), context=contextvars.Context())  # for all turns
         try:
-            await self._control(Operation.START, turn, inputs)
+            with part(f"{self._model} START", "client"):
+                await self._control(Operation.START, turn, inputs)
         except (InvalidRequestError, OverloadedError):
             mailbox.live = False
             raise
@@ -78,7 +80,8 @@ class EngineLink:
         if mailbox.control:  # CANCEL must not overtake START
             await asyncio.wait(mailbox.control, timeout=_CONTROL_TIMEOUT_S)
         if mailbox.live:
-            await asyncio.gather(self._control(Operation.CANCEL, turn, {}), return_exceptions=True)
+            with part(f"{self._model} CANCEL", "client"):
+                await asyncio.gather(self._control(Operation.CANCEL, turn, {}), return_exceptions=True)
         del self._turns[turn]
 
     def stop(self) -> None:

@@ -8,14 +8,19 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
+from stream_omni.serving.spans import CURRENT
+
 CONTENT = "STREAM_OMNI_LOG_CONTENT"  # the environment variable that asks for it
 _STDERR = 2  # of the server's processes: where Triton's own log goes
 
 
 def log_event(event: str, level: str = "info", **fields: Any) -> None:
-    """One write, so that lines of several processes do not mix. May wait for who reads the log."""
+    """One write, so that lines of several processes do not mix. May wait for who reads the log. What happens in a turn
+    that is traced is found by its trace, too."""
+    span = CURRENT.get()
+    traced = {"trace_id": span.trace_id} if span else {}
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    line = json.dumps({"time": now, "level": level, "event": event, **fields}, default=str)
+    line = json.dumps({"time": now, "level": level, "event": event, **traced, **fields}, default=str)
     os.write(_STDERR, f"{line}\n".encode())
 
 

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,10 +25,10 @@ from stream_omni.serving.admission import Admission
 from stream_omni.serving.api_keys import Holder
 from stream_omni.serving.bls import infer
 from stream_omni.serving.caller import Caller, Senders
-from stream_omni.serving.doorkeeper import Doorkeeper
+from stream_omni.serving.doorkeeper import SERVER, Doorkeeper
 from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.driver import Driver
-from stream_omni.serving.edge import parameters_of
+from stream_omni.serving.edge import header_of, parameters_of
 from stream_omni.serving.errors import (
     DeadlineError,
     DrainingError,
@@ -40,6 +41,7 @@ from stream_omni.serving.event_log import content_is_wanted, log_event
 from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, FRONT_DOOR, Recorder
 from stream_omni.serving.quotas import Quotas
 from stream_omni.serving.request_id import CURRENT
+from stream_omni.serving.spans import HEADER, know, own_tracer, part, reason_of
 from stream_omni.serving.stage_calls import StageCalls
 from stream_omni.serving.stage_processes import StageProcesses
 from stream_omni.serving.stage_secret import StageSecret
@@ -57,6 +59,7 @@ class _Guest:
     caller: Caller
     meter: TurnMeter
     holder: Holder | None = None  # whose key it came with
+    traceparent: Any = None  # as it was sent
     refusal: TurnError | None = None  # before anything else was done for it
     task: asyncio.Task[None] | None = None  # once it runs: one that is cancelled before would skip its `finally`
     entered_s: float | None = None  # when it got its place
@@ -90,8 +93,9 @@ class FrontDoor:
         self._admission = Admission(capacity, waiting, wait_s, recorder)
         self._guests: dict[int, _Guest] = {}
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
-        self._senders = Senders()
+        self._senders, self._tracer = Senders(), own_tracer()
         self._name, self._log_content = name, content_is_wanted()
+        self._span_name = "stream_omni.turn" if name == FRONT_DOOR else f"stream_omni.{name}"
         self._loop = asyncio.new_event_loop()
         self._stages = Stages(StageCalls(self._loop, partial(infer, StageSecret.own()), StageProcesses(os.getppid())))
         self._closing = False
@@ -103,9 +107,11 @@ class FrontDoor:
     def accept(self, request: Any) -> None:
         """Register a turn and return. Of a stranger's no tensor is looked at."""
         caller = Caller(request)
-        turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s))
+        turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s, self._tracer))
+        parameters = parameters_of(request)
         try:
-            guest.holder = self._doorkeeper.let_in(parameters_of(request))
+            guest.holder = self._doorkeeper.let_in(parameters)
+            guest.traceparent = header_of(parameters, HEADER)
             caller.read(request, self._max_request_bytes)
         except Exception as error:
             guest.refusal = _failure_of(error, caller.request_id)
@@ -122,9 +128,12 @@ class FrontDoor:
         self._senders.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._recorder.close()
+        self._tracer.close()
 
     async def _run(self, turn: int, guest: _Guest) -> None:
         CURRENT.set(guest.caller.request_id)  # in this task, and in what it starts
+        if guest.holder not in (None, SERVER) and not self._is_later_step:  # which goes on with the first one's trace
+            guest.meter.trace(self._span_name, guest.traceparent)
         failure: TurnError | None = None
         outcome = "error"
         try:
@@ -149,8 +158,9 @@ class FrontDoor:
             raise guest.refusal
         guest.task = asyncio.current_task()
         assert guest.holder is not None
-        await self._quotas.enter(turn, guest.holder)
-        await self._admission.enter(turn)
+        with part("admission"):
+            await self._quotas.enter(turn, guest.holder)
+            await self._admission.enter(turn)
         guest.entered_s = time.monotonic()
         try:
             async with asyncio.timeout(self._turn_timeout_s):
@@ -172,8 +182,10 @@ class FrontDoor:
             self._recorder.observe(CANCEL_RELEASE_SECONDS, time.monotonic() - guest.gone_s)
         self._admission.leave(turn)
         self._quotas.leave(turn)
-        guest.meter.end(outcome)
-        self._senders.submit(turn, partial(self._log, turn, guest, failure, outcome))
+        know(request_id=guest.caller.request_id)
+        guest.meter.end(outcome, reason_of(failure) if failure else None)
+        log = partial(self._log, turn, guest, failure, outcome)
+        self._senders.submit(turn, partial(copy_context().run, log))  # with the id of the trace
         del self._guests[turn]
 
     def _log(self, turn: int, guest: _Guest, failure: TurnError | None, outcome: str) -> None:
@@ -186,7 +198,7 @@ class FrontDoor:
             door=self._name,
             key=guest.holder.name if guest.holder else None,
             outcome=outcome,
-            reason=failure.reason.partition(" ")[0] if failure else None,
+            reason=reason_of(failure) if failure else None,
             waited_ms=round(((guest.entered_s or now_s) - came_s) * 1000, 1),
             total_ms=round((now_s - came_s) * 1000, 1),
             input_bytes=guest.caller.input_bytes,

@@ -27,6 +27,7 @@ from stream_omni.serving.probe import answer_a_tiny_turn, is_answered_at_all
 from stream_omni.serving.security import EVERYBODY, Security, SecurityError
 from stream_omni.serving.stage_secret import ENVIRONMENT as STAGE_SECRET
 from stream_omni.serving.stage_secret import StageSecret
+from stream_omni.serving.tracing import UNTRACED, Tracing, TracingError
 
 _PR_SET_PDEATHSIG = 1
 _REAPING_S = 2.0  # for processes that were killed
@@ -43,7 +44,7 @@ class TritonServer:
     ``repository`` is a built directory (what ``stream-omni build`` wrote) or its ``model_repository`` folder. Ports
     that are 0 are chosen. ``probe(grpc_url, timeout_s)`` proves readiness by an inference: Triton itself says "ready"
     even of a model whose process is dead. ``log`` takes the server's output; None passes it through.
-    ``log_content`` puts what was said into the log of turns.
+    ``log_content`` puts what was said into the log of turns; ``tracing`` says where traces of turns go.
 
     The server gets SIGTERM when the *thread* that called :meth:`start` ends (that is what Linux offers), so start it
     from a thread that outlives it. What does not end by that is ended by a keeper (:mod:`stream_omni.serving.keeper`).
@@ -63,6 +64,7 @@ class TritonServer:
         security: Security = EVERYBODY,
         connection_age_s: float = CONNECTION_AGE_S,
         log_content: bool = False,
+        tracing: Tracing = UNTRACED,
         probe: Callable[[str, float], None] | None = None,
         log: IO[Any] | None = None,
     ) -> None:
@@ -71,7 +73,8 @@ class TritonServer:
         self._ready_timeout_s, self.drain_timeout_s = ready_timeout_s, drain_timeout_s
         self._probe, self._log = probe or self._answer_a_tiny_turn, log
         self._connection_age_s = connection_age_s
-        self.security, self._log_content = _checked(security), log_content
+        self.security, self._tracing, self._log_content = security, tracing, log_content
+        _check(security, tracing)
         self._hosts = [self.host, security.http_host(self.host), self.host]
         self._ports = _free_ports(self._hosts, [grpc_port, http_port, metrics_port])
         self._regions = (
@@ -185,6 +188,8 @@ class TritonServer:
             *(f"--{door}-address={host}" for door, host in zip(_DOORS, self._hosts, strict=True)),
             *(f"--grpc-port={grpc}", f"--http-port={http}", f"--metrics-port={metrics}"),
             *self.security.arguments(),
+            *self._tracing.arguments(),
+            *_forwarding(*self.security.headers, *self._tracing.headers),
             *connection_arguments(self.repository, self._connection_age_s),
             "--allow-gpu-metrics=false",
             "--log-format=ISO8601",
@@ -250,7 +255,8 @@ class TritonServer:
         """What the models' processes, which inherit it, are told."""
         assert self._scratch is not None
         own = {STAGE_SECRET: self.stage_secret.word, LOG_CONTENT: "1" if self._log_content else ""}
-        return {**own, **_notice(self._scratch).environment(), **self.security.environment()}
+        asked_for = {**self.security.environment(), **self._tracing.environment()}
+        return {**own, **_notice(self._scratch).environment(), **asked_for}
 
     def _client_options(self) -> Mapping[str, Any]:
         """Raises ConnectionError."""
@@ -328,12 +334,18 @@ _STUB = "triton_python_backend_stub"
 _DOORS = ("grpc", "http", "metrics")
 
 
-def _checked(security: Security) -> Security:
+def _check(security: Security, tracing: Tracing) -> None:
     try:
         security.check()
-    except SecurityError as error:
+        tracing.check()
+    except (SecurityError, TracingError) as error:
         raise LaunchError(str(error)) from error
-    return security
+
+
+def _forwarding(*headers: str) -> list[str]:
+    """By which models see these headers of a request, as parameters."""
+    pattern = f"(?i)^({'|'.join(headers)})$"
+    return [f"--{door}-header-forward-pattern={pattern}" for door in ("grpc", "http")] if headers else []
 
 
 def _environment() -> dict[str, str]:

@@ -21,6 +21,7 @@ from stream_omni.runtime.session import Array
 from stream_omni.serving.errors import InvalidRequestError
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.request import TurnRequest
+from stream_omni.serving.spans import part
 from stream_omni.serving.stages import Stages
 from stream_omni.transcript import collapse
 
@@ -69,7 +70,8 @@ class Preparation:
             return nothing
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._look())
-            prompt = await self._build_prompt()
+            with part("prompt"):
+                prompt = await self._build_prompt()
             reading, soft_embeds = await self._read(prompt)
             await on_reading(reading)
         if self._request.task == "transcribe":
@@ -88,7 +90,11 @@ class Preparation:
 
     async def _look(self) -> list[Array]:
         """The prompt's rows of each picture."""
-        return [await self._features(picture) for picture in self._request.pictures]
+        rows = []
+        for picture in self._request.pictures:
+            with part("picture"):
+                rows.append(await self._features(picture))
+        return rows
 
     async def _features(self, picture: Image) -> Array:
         tiles = await self._in_thread(partial(tile_image, picture, self._info.image, self._info.vision))

@@ -93,10 +93,14 @@ class Security:
         """Where HTTP listens: this tritonserver's HTTP knows no TLS, so beside TLS it stays on this machine."""
         return host if self.tls is None else LOOPBACK
 
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """That models must get to see."""
+        return (api_keys.HEADER,) if self.api_keys else ()
+
     def arguments(self) -> list[str]:
         """Of tritonserver."""
-        forwarded = [f"--{door}-header-forward-pattern=(?i)^{api_keys.HEADER}$" for door in ("grpc", "http")]
-        return [*(forwarded if self.api_keys else ()), *(self.tls.arguments() if self.tls else ())]
+        return self.tls.arguments() if self.tls else []
 
     def environment(self) -> Mapping[str, str]:
         """Of tritonserver. Set in any case: what stood in the launcher's own would be half a setting."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni.serving.log_lines import JsonLog
 from stream_omni.serving.security import Security, ServerTls
 from stream_omni.serving.supervisor import Supervision, Supervisor
+from stream_omni.serving.tracing import Tracing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,6 +71,7 @@ def _server(arguments: argparse.Namespace, log: JsonLog | None) -> TritonServer:
         drain_timeout_s=arguments.drain_timeout_s,
         security=_security(arguments),
         log_content=arguments.log_content,
+        tracing=Tracing(arguments.trace_endpoint or None, arguments.trace_ratio),
         log=log.file if log else None,
     )
 
@@ -152,9 +155,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-content", action="store_true", help="write what was asked and answered into the log as well"
     )
+    _add_tracing(parser)
     _add_supervision(parser)
     _add_security(parser)
     return parser
+
+
+def _add_tracing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("traces (docs/tracing.md)")
+    group.add_argument(
+        "--trace-endpoint",
+        metavar="URL",
+        default=os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        help="send traces of turns to this OpenTelemetry collector, such as http://localhost:4318 (OTLP over HTTP)",
+    )
+    group.add_argument(
+        "--trace-ratio",
+        type=float,
+        metavar="R",
+        default=1.0,
+        help="how many of the turns whose clients send no traceparent, 0 to 1; others are traced where their client's "
+        "trace is",
+    )
 
 
 def _add_supervision(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from stream_omni.assets import Assets
 from stream_omni.chunk_schedule import ChunkSchedule
 from stream_omni.runtime.session import Array
 from stream_omni.serving.preparation import Reading
+from stream_omni.serving.spans import know, part
 from stream_omni.serving.stages import Stages
 from stream_omni.speech_stream import AudioPiece, SpeechStream
 from stream_omni.token2wav import speech_sizes
@@ -60,10 +61,12 @@ class Speaker:
 
     async def run(self) -> None:
         """Until all units are known."""
-        async with asyncio.TaskGroup() as group:
-            feeding = group.create_task(self._feed())
-            await self._collect_units()
-            feeding.cancel()  # a limit may have ended the speech before the text
+        with part("speech"):
+            async with asyncio.TaskGroup() as group:
+                feeding = group.create_task(self._feed())
+                await self._collect_units()
+                feeding.cancel()  # a limit may have ended the speech before the text
+            know(finish=self._answer.audio_finish)
 
     async def chunks(self) -> AsyncIterator[dict[str, Array]]:
         """Each chunk's tensors (:mod:`stream_omni.speech_chunks`); :meth:`accept` its outputs before the next."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from stream_omni.serving.edge import inputs_of, parameters_of, respond
+from stream_omni.serving.spans import HEADER, own_tracer, reason_of
 from stream_omni.serving.stage_queue import Stage, StageQueue
 from stream_omni.serving.stage_secret import StageSecret
 from stream_omni.serving.triton_metrics import TritonRecorder
@@ -20,16 +21,23 @@ class StageModel:
         self._secret = StageSecret.own()
         self._recorder = TritonRecorder(stage.name)
         self._queue = StageQueue(stage, self._recorder)
+        self._name, self._tracer = stage.name, own_tracer()
 
     def execute(self, requests: Sequence[Any]) -> None:
         for request in requests:
             answer = partial(respond, request.get_response_sender(), request.request_id())
+            span = None
             try:
-                self._secret.check(parameters_of(request))
-                self._queue.submit(inputs_of(request), answer)
+                parameters = parameters_of(request)
+                self._secret.check(parameters)
+                span = self._tracer.join(self._name, parameters.get(HEADER))
+                self._queue.submit(inputs_of(request), answer, span)
             except Exception as error:
+                if span:
+                    span.end(reason_of(error))
                 answer(error)
 
     def close(self) -> None:
         self._queue.close()
         self._recorder.close()
+        self._tracer.close()

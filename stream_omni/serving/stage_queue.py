@@ -13,6 +13,7 @@ import numpy as np
 
 from stream_omni.runtime.session import Array
 from stream_omni.serving.metrics import BATCH_SIZE, NONFINITE, STAGE_QUEUE_SECONDS, STAGE_SECONDS, Recorder
+from stream_omni.serving.spans import Span, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class _Job:
     answer: Answer
     shape: Hashable
     rank: Any
+    span: Span | None
     came_s: float = field(default_factory=time.monotonic)
 
 
@@ -60,9 +62,10 @@ class StageQueue:
         self._thread = threading.Thread(target=self._serve, daemon=True, name=stage.name)
         self._thread.start()
 
-    def submit(self, inputs: Arrays, answer: Answer) -> None:
-        """``answer`` gets the outputs or the error, on the stage's thread. Raises what ``shape`` or ``rank`` raise."""
-        job = _Job(inputs, answer, self._stage.shape(inputs), self._stage.rank(inputs))
+    def submit(self, inputs: Arrays, answer: Answer, span: Span | None = None) -> None:
+        """``answer`` gets the outputs or the error, on the stage's thread; ``span`` ends before. Raises what ``shape``
+        or ``rank`` raise."""
+        job = _Job(inputs, answer, self._stage.shape(inputs), self._stage.rank(inputs), span)
         with self._news:
             self._jobs.append(job)
             self._news.notify()
@@ -79,7 +82,12 @@ class StageQueue:
             began_s = time.monotonic()
             for job in jobs:
                 self._recorder.observe(STAGE_QUEUE_SECONDS, began_s - job.came_s, stage=self._stage.name)
+                if job.span:
+                    job.span.happen("begin")
             for job, found in zip(jobs, self._run(jobs), strict=True):
+                if job.span:
+                    job.span.know(batch_size=len(jobs))
+                    job.span.end(reason_of(found) if isinstance(found, Exception) else None)
                 job.answer(found)
 
     def _next_batch(self) -> list[_Job]:

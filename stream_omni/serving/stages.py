@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_omni.runtime.session import Array
 from stream_omni.serving.engine_link import EngineLink
+from stream_omni.serving.spans import part
 from stream_omni.serving.stage_calls import StageCalls
 
 _TILES_IN_A_CALL = 4  # bounds a call's memory; other turns' pictures come in between
@@ -26,7 +27,7 @@ class Stages:
     async def speech_units(self, samples: NDArray[np.float32], sample_rate_hz: int, timeout_s: float) -> list[int]:
         """Units, 25 a second, of mono ``samples`` [N]."""
         inputs = {"samples": samples, "sample_rate": np.array([sample_rate_hz], np.int32)}
-        found = await self.calls.call("speech_tokenizer", inputs, ("units",), timeout_s)
+        found = await self._ask("speech_tokenizer", inputs, ("units",), timeout_s)
         units: list[int] = found["units"].tolist()
         return units
 
@@ -35,7 +36,7 @@ class Stages:
         pieces = []
         for begin in range(0, len(pixels), _TILES_IN_A_CALL):
             inputs = {"pixels": pixels[begin : begin + _TILES_IN_A_CALL]}
-            found = await self.calls.call("vision_encoder", inputs, ("projected",), timeout_s)
+            found = await self._ask("vision_encoder", inputs, ("projected",), timeout_s)
             pieces.append(found["projected"])
         return np.concatenate(pieces)
 
@@ -45,11 +46,11 @@ class Stages:
         """Fields of :class:`stream_omni.speech_prompt.SpeechPrompt` by name, for ids [L], of which other prompts have
         the first ``shared_tokens`` as well."""
         inputs: dict[str, Array] = {"ids": ids, "shared_tokens": np.array([shared_tokens], np.int32)}
-        return await self.calls.call("speech_bottom", inputs, outputs, timeout_s)
+        return await self._ask("speech_bottom", inputs, outputs, timeout_s)
 
     async def token2wav(self, chunk: Mapping[str, Array], timeout_s: float) -> dict[str, Array]:
         """``mel``, ``samples`` and ``next_phase`` of a chunk (:mod:`stream_omni.speech_chunks`)."""
-        return await self.calls.call("token2wav", chunk, ("mel", "samples", "next_phase"), timeout_s)
+        return await self._ask("token2wav", chunk, ("mel", "samples", "next_phase"), timeout_s)
 
     async def release(self, turn: int) -> None:
         """Free what the engines hold for a turn."""
@@ -58,3 +59,9 @@ class Stages:
     def stop(self) -> None:
         self.llm.stop()
         self.speech_top.stop()
+
+    async def _ask(
+        self, model: str, inputs: Mapping[str, Array], outputs: tuple[str, ...], timeout_s: float
+    ) -> dict[str, Array]:
+        with part(model, "client"):
+            return await self.calls.call(model, inputs, outputs, timeout_s)

@@ -16,6 +16,7 @@ from stream_omni.serving.driver import Send
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.preparation import Preparation, Reading
 from stream_omni.serving.request import read_request
+from stream_omni.serving.spans import part
 from stream_omni.serving.speaker import Speaker
 from stream_omni.serving.stages import Stages
 from stream_omni.serving.turn_meter import TurnMeter
@@ -58,7 +59,8 @@ class TurnDriver:
     ) -> None:
         """The same, told as events; ``know`` is told the mode as soon as the request has been read."""
         read = partial(read_request, inputs, self.assets, self.limits)
-        request = await stages.calls.run(read, "stream_omni", self.stage_timeout_s)
+        with part("read_request"):
+            request = await stages.calls.run(read, "stream_omni", self.stage_timeout_s)
         know(request.mode)
         preparation = Preparation(stages, self.assets, self.limits, request, self.stage_timeout_s)
         turn = (self.assets, number, preparation.effective, began_s)

@@ -1,4 +1,4 @@
-"""What one streamed turn tells the metrics: when its events came, how its sound kept up, and how it ended."""
+"""What one turn tells the metrics, its trace and the log: when its events came, how its sound kept up, how it ended."""
 
 from __future__ import annotations
 
@@ -19,22 +19,36 @@ from stream_omni.serving.metrics import (
     UNKNOWN_MODE,
     Recorder,
 )
+from stream_omni.serving.spans import CURRENT, Span, Tracer, Untraced
 
+FAILURES = ("rejected", "deadline", "error")  # outcomes that are the server's own doing, not the client's
 _FIRST = {"transcript": FIRST_TRANSCRIPT_SECONDS, "text": FIRST_TEXT_SECONDS, "audio": FIRST_AUDIO_SECONDS}
 
 
 class TurnMeter:
     """Of one turn that came at ``began_s`` (time.monotonic)."""
 
-    def __init__(self, recorder: Recorder, began_s: float) -> None:
-        self._recorder, self._began_s = recorder, began_s
+    def __init__(self, recorder: Recorder, began_s: float, tracer: Tracer | None = None) -> None:
+        self._recorder, self._began_s, self._tracer = recorder, began_s, tracer or Untraced()
+        self._span: Span | None = None
         self._mode = UNKNOWN_MODE
         self._heard: set[str] = set()  # kinds of events
         self._first_sound_s = self._last_sound_s = 0.0
         self._played_s = 0.0  # when a listener who plays at once will have played all
         self._after_first_s = 0.0  # of sound
+        self._sound_s = 0.0
         self._report: dict[str, Any] = {}
         self._detail: dict[str, Any] = {}  # of `done`
+
+    def trace(self, name: str, traceparent: Any) -> None:
+        """Make the turn's span, under its client's, the current one of this task."""
+        self._span = self._tracer.begin(name, traceparent, self._began_s)
+        CURRENT.set(self._span)
+
+    @property
+    def traceparent(self) -> str | None:
+        """For who goes on with the turn; None: it is not traced."""
+        return self._span.traceparent if self._span else None
 
     def know(self, mode: str) -> None:
         """The request was read."""
@@ -47,6 +61,8 @@ class TurnMeter:
         self._heard.add(event.kind)
         if first:
             self._report[f"first_{event.kind}_ms"] = round((now_s - self._began_s) * 1000, 1)
+            if self._span:
+                self._span.happen(f"first_{event.kind}")
         if first and event.kind in _FIRST:
             self._recorder.observe(_FIRST[event.kind], now_s - self._began_s, mode=self._mode)
         if event.kind == "audio":
@@ -54,21 +70,30 @@ class TurnMeter:
         if event.kind == "done":
             self._detail = json.loads(event.detail)
 
-    def end(self, outcome: str) -> None:
-        """``outcome``: one of those of the metric. Sound of a turn that was cut short is still judged."""
+    def end(self, outcome: str, reason: str | None = None) -> None:
+        """``outcome``: one of those of the metric; ``reason``: the error's word. Sound of a turn that was cut short is
+        still judged."""
         self._recorder.add(REQUESTS, mode=self._mode, outcome=outcome)
         if self._after_first_s:
             took_s = self._last_sound_s - self._first_sound_s
             self._recorder.observe(REALTIME_FACTOR, took_s / self._after_first_s)
+        if self._span:
+            self._span.know(outcome=outcome, reason=reason, **self.report(with_content=False))
+            self._span.end(reason if outcome in FAILURES else None)
 
     def report(self, with_content: bool) -> dict[str, Any]:
         """For the log: times in milliseconds from the arrival, counts, and only if wanted the words."""
         told = {**self._report, "mode": self._mode, **self._detail.get("usage", {})}
+        if self._sound_s:
+            told["audio_s"] = round(self._sound_s, 3)
+        if self._detail:
+            told["finish_reason"] = self._detail["finish_reason"]
         words = {name: self._detail.get(name) for name in ("transcript", "text")} if with_content else {}
         return {**told, **words}
 
     def _play(self, now_s: float, sound_s: float, first: bool) -> None:
         self._recorder.add(AUDIO_SECONDS, sound_s)
+        self._sound_s += sound_s
         if first:
             self._first_sound_s = self._played_s = now_s
         else:

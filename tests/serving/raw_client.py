@@ -49,11 +49,20 @@ class Answered:
 class Stream:
     """One turn on one gRPC stream. With a ``request_id``, which Triton returns, errors do not end with one."""
 
-    def __init__(self, url: str, inputs: dict[str, Any], request_id: str = "a-test") -> None:
+    def __init__(
+        self,
+        url: str,
+        inputs: dict[str, Any],
+        request_id: str = "a-test",
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
         self._answers: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
         self._client = triton.InferenceServerClient(url)
-        self._client.start_stream(lambda result, error: self._answers.put((result, error)))
-        self._client.async_stream_infer("stream_omni", tensors(inputs), request_id=request_id)
+        self._client.start_stream(lambda result, error: self._answers.put((result, error)), headers=headers)
+        self._client.async_stream_infer(
+            "stream_omni", tensors(inputs), request_id=request_id, parameters=parameters or {}
+        )
 
     def next(self) -> Response | str:
         """A response, or the message of an error."""
