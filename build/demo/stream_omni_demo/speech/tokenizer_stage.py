@@ -1,7 +1,7 @@
 """The stage "speech_tokenizer": what turns heard speech into units.
 
-Its encoder is Whisper tiny.en's, which has heard more people than any corpus made here; its codebook is found from the
-demo's corpus, as it is said and in surroundings.
+Its encoder is Whisper tiny.en's, which has heard more people than any corpus made here; what of it tells sounds apart,
+and the codebook, are found from the demo's corpus, as it is said and in surroundings.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.sizes import DEMO
 from stream_omni_demo.speech.codebook import find_means, perplexity
 from stream_omni_demo.speech.coded import as_said
+from stream_omni_demo.speech.sounds import Heard, find_projection
 from stream_omni_demo.speech.surroundings import augmentation
 from stream_omni_demo.speech.tokenizer_export import agreement, round_matrices, write_tokenizer
 from stream_omni_demo.speech.tokenizer_network import SpeechTokenizer, TokenizerSizes
@@ -26,7 +27,7 @@ from stream_omni_demo.voices.stages import open_corpus
 
 NAME = "speech_tokenizer"
 _MEANS = "means"
-_ANSWERS_SHARE = 0.5  # of the utterances: what is answered must be told well enough to be said again
+_ANSWERS_SHARE = 0.25  # of the utterances: what is answered must be told well enough to be said again
 _LEAST_UNITS_IN_USE = 200
 _LEAST_AGREEMENT = 0.999
 _LEAST_STABLE = 0.35
@@ -44,19 +45,19 @@ def make(workshop: Workshop) -> Measured:
         network = SpeechTokenizer(_SMOKE_SIZES)
     round_matrices(network)
     heard = _heard(network.eval(), workshop, corpus)
-    means = find_means(heard, DEMO.units, plan.seed)
-    network.set_codebook(means)
+    projection = find_projection(heard, plan.tokenizer_steps, plan.seed, workshop.state(NAME), workshop.say)
+    told = torch.cat([projection.of(each.moments) for each in heard])
+    means = find_means(told, DEMO.units, plan.seed)
+    network.set_codebook(means, projection)
     round_matrices(network)
-    means = network.nearest.weight.detach().clone()
-    network.set_codebook(means)  # of which the biases follow
     Tensors({_MEANS: means}).save(workshop.trained(NAME))
     path = trained_speech_tokenizer(workshop)
     write_tokenizer(network, path)
     held_out = list(corpus.select(split="held_out_sentence"))[:_COMPARED]
     agreed = np.mean([agreement(network, path, log_mel(utterance.samples(SAMPLE_RATE_HZ))) for utterance in held_out])
     return {
-        "moments": len(heard),
-        "units_in_use": perplexity(torch.cdist(heard[:: max(1, len(heard) // 20_000)], means).argmin(1), DEMO.units),
+        "moments": len(told),
+        "units_in_use": perplexity(torch.cdist(told[:: max(1, len(told) // 20_000)], means).argmin(1), DEMO.units),
         "agreement": float(agreed),
         "stable_in_noise": _stability(network, corpus, plan.seed),
     }
@@ -67,8 +68,8 @@ def open_codebook(workshop: Workshop) -> Tensor:
     return Tensors.load(workshop.trained(NAME)).get(_MEANS).detach()
 
 
-def _heard(network: SpeechTokenizer, workshop: Workshop, corpus: Corpus) -> Tensor:
-    """[moments, width] of utterances that are trained on: answers as they are said, questions in surroundings."""
+def _heard(network: SpeechTokenizer, workshop: Workshop, corpus: Corpus) -> list[Heard]:
+    """Of utterances that are trained on: all as they are said, questions also in surroundings."""
     plan = workshop.plan
     generator, where = np.random.default_rng((plan.seed, 6)), augmentation(workshop, corpus)
     chosen = []
@@ -78,10 +79,11 @@ def _heard(network: SpeechTokenizer, workshop: Workshop, corpus: Corpus) -> Tens
     found = []
     for number, utterance in enumerate(chosen, start=1):
         wave = as_said(utterance)
-        found.append(_hear(network, wave if utterance.kind == "answer" else where(wave, generator)))
+        waves = [wave] if utterance.kind == "answer" else [wave, where(wave, generator)]
+        found += [Heard(utterance.text, _hear(network, each).half()) for each in waves]
         if number % _SAY_EVERY == 0 or number == len(chosen):
             workshop.say(f"{NAME}: heard {number} of {len(chosen)} utterances")
-    return torch.cat(found)
+    return found
 
 
 def _hear(network: SpeechTokenizer, wave: Samples) -> Tensor:
@@ -116,5 +118,5 @@ STAGE = Stage(
     make,
     gate,
     needs=("layout", "corpus"),
-    amounts=("tokenizer_utterances", "synthesizers"),
+    amounts=("tokenizer_utterances", "tokenizer_steps", "synthesizers"),
 )
