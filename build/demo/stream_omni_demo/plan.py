@@ -40,7 +40,7 @@ class Plan:
     seeing_pictures: int = 16
     seeing_views: int = 4  # of each picture, moved and mirrored
     seeing_first_pictures: int = 400  # whose patches the tower's first filters are made for
-    reading_steps: int = 5000
+    reading_steps: int = 3600
     reading_pictures: int = 8
     reading_questions: int = 5  # about each picture; and half as many without one
     ctc_steps: int = 4500

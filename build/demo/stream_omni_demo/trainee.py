@@ -8,7 +8,7 @@ tensor that two networks share is trained by both.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,9 @@ class Tensors:
     def get(self, name: str) -> Tensor:
         return self.parameters[name]
 
-    def used_by(self, *modules: nn.Module) -> list[nn.Parameter]:
-        """The parameters that the networks within ``modules`` are made of, each once."""
-        return [self.parameters[name] for name in self.names_of(*modules)]
+    def used_by(self, *modules: nn.Module, kept: Collection[str] = ()) -> list[nn.Parameter]:
+        """The parameters that the networks within ``modules`` are made of, each once; not those that are ``kept``."""
+        return [self.parameters[name] for name in self.names_of(*modules) if name not in kept]
 
     @staticmethod
     def names_of(*modules: nn.Module) -> list[str]:

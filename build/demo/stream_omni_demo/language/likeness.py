@@ -3,7 +3,8 @@
 From noise it takes thousands of steps until any answer comes from the picture: what to look for, what to take from
 there and how to say it teach it nothing one by one. So queries and keys begin as the same projection of what they are
 made of, values are given back as they were, and the head knows the words' own embeddings (after Trockman and Kolter,
-"Mimetic Initialization of Self-Attention Layers", 2023). All of it is trained on.
+"Mimetic Initialization of Self-Attention Layers", 2023). All of it is trained on, but slowly: large steps undo it
+before it is of use.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni_demo.trainee import Tensors
 
 EMBEDDINGS = "model.embed_tokens.weight"
+KEPT = (EMBEDDINGS,)  # as they began: what the vision tower says is made of them
 _HEAD = "lm_head.weight"
 _LIKENESS = 0.5  # of queries and keys: what is alike is looked at about ten times as much as what is not
 _GIVEN_BACK = 0.15  # of what is looked at, by each head

@@ -11,6 +11,7 @@ from stream_omni_demo.language.answering_batches import AnsweringBatches, Answer
 from stream_omni_demo.language.conversing import Conversation
 from stream_omni_demo.language.imagined import Imagination
 from stream_omni_demo.language.judging import asked, judge_spoken_answers, judge_typed_answers
+from stream_omni_demo.language.likeness import KEPT
 from stream_omni_demo.language.school import School, open_school
 from stream_omni_demo.language.served import Trained
 from stream_omni_demo.loop import Recipe, train
@@ -19,7 +20,7 @@ from stream_omni_demo.plan import Plan
 from stream_omni_demo.trainee import Tensors
 
 NAME = "llm"
-_LEARNING_RATE = 5e-4  # it goes on from what was learnt with twice as much
+_LEARNING_RATE = 3e-4  # it goes on from what was learnt with more
 _PACED_BY = 64  # utterances, whose labels show at what pace people speak
 _LEAST_TYPED, _LEAST_SPOKEN = 0.95, 0.9  # of answers that are right
 
@@ -43,7 +44,7 @@ def train_answering(workshop: Workshop, school: School) -> Measured:
     sizes = AnsweringSizes(plan.llm_pictures, questions, some, questions, some, spoken=plan.llm_pictures)
     train(
         NAME,
-        tensors.used_by(answering.llm),
+        tensors.used_by(answering.llm, kept=KEPT),
         lambda step: {"answers": tensors.run(answering, batches.of(step, sizes))},
         Recipe(plan.llm_steps, _LEARNING_RATE),
         workshop.state(NAME),

@@ -16,14 +16,14 @@ from stream_omni_demo.language.answering_batches import AnsweringBatches, Answer
 from stream_omni_demo.language.conversing import Conversation
 from stream_omni_demo.language.imagined import Imagination
 from stream_omni_demo.language.judging import judge_typed_answers
-from stream_omni_demo.language.likeness import begin_alike
+from stream_omni_demo.language.likeness import KEPT, begin_alike
 from stream_omni_demo.language.served import Trained
 from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.trainee import Tensors
 
 NAME = "reading"
-_LEARNING_RATE = 1.5e-3
+_LEARNING_RATE = 5e-4
 _KEPT = 0.2  # of the blanks of imagined speech: most of what it teaches, in a fraction of its time
 _LEAST_RIGHT = 0.9  # of the answers: the next stage goes on from here
 
@@ -44,7 +44,7 @@ def train_reading(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) -> 
     batches = AnsweringBatches(info, tokenizer, Imagination(info.vocabulary.blank), plan.seed)
     train(
         NAME,
-        tensors.used_by(answering.llm),
+        tensors.used_by(answering.llm, kept=KEPT),
         lambda step: {"answers": tensors.run(answering, batches.of(step, sizes))},
         Recipe(plan.reading_steps, _LEARNING_RATE),
         workshop.state(NAME),
