@@ -17,6 +17,7 @@ import soundfile
 
 from stream_omni_demo.pipeline import WORK, Workshop
 from stream_omni_demo.plan import PLANS
+from stream_omni_demo.speech.coded import REST_S
 from stream_omni_demo.voices.cast import OUTPUT, SMOKE_OUTPUT
 from stream_omni_demo.voices.corpus import Utterance
 from stream_omni_demo.voices.recording import record
@@ -63,7 +64,7 @@ def _item(
     out: Path,
 ) -> dict[str, Any]:
     item: dict[str, Any] = {"name": name, "group": group, "text": exchange.question, "audio": f"asked/{name}.flac"}
-    _write_sound(out / item["audio"], utterance)
+    _write_sound(out / item["audio"], utterance, REST_S)
     if scene is not None:
         item["image"] = f"seen/{name}.png"
         (out / "seen").mkdir(exist_ok=True)
@@ -83,9 +84,9 @@ def _source_voice(workshop: Workshop, texts: Sequence[str], out: Path) -> dict[s
     return found
 
 
-def _write_sound(path: Path, utterance: Utterance) -> None:
+def _write_sound(path: Path, utterance: Utterance, rest_s: float = 0.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, utterance.wav, utterance.rate_hz)
+    soundfile.write(path, np.pad(utterance.wav, (0, round(rest_s * utterance.rate_hz))), utterance.rate_hz)
 
 
 def main() -> None:

@@ -159,7 +159,7 @@ def test_steps_lower_the_losses(world_info, world_tokenizer, begun):
     parameters = [*tensors.used_by(seeing), seeing.unnamed]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3)
     found = []
-    for _ in range(30):
+    for _ in range(60):
         total = torch.stack(list(seeing_losses(seeing.told(tensors.run(seeing, cells)), seen).values())).sum()
         found.append(total.item())
         optimizer.zero_grad()

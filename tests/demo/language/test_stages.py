@@ -59,8 +59,9 @@ def names_in(path: Path) -> set[str]:
 
 
 def test_gates_name_what_is_missing():
-    assert seeing_stage.gate({"noun": 0.95, "colour": 0.99, "size": 0.95}) == ""
-    assert "the noun of 50.0% of the things is seen" in seeing_stage.gate({"noun": 0.5, "colour": 0.99, "size": 0.95})
+    seen = {"noun": 0.95, "colour": 0.99, "size": 0.95, "row": 1.0, "column": 1.0}
+    assert seeing_stage.gate(seen) == "" and all(seeing_stage.gate(seen | {name: 0.5}) for name in seen)
+    assert "the noun of 50.0% of the things is seen" in seeing_stage.gate(seen | {"noun": 0.5})
     assert reading_stage.gate({"right": 0.95}) == "" != reading_stage.gate({"right": 0.5})
     heard = {"wer": 0.03, "wer_of_strangers": 0.1, "answers_counted": 0.95}
     assert ctc_stage.gate(heard) == ""

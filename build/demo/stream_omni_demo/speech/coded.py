@@ -18,7 +18,7 @@ from stream_omni_demo.voices.corpus import Corpus, Utterance
 
 Units = NDArray[np.int64]
 
-REST_S = 0.2  # of silence after an answer, in which its last word is still being counted and played
+REST_S = 0.2  # of silence after what is said, in which its last word is still being heard, counted and played
 
 _INDEX, _UNITS = "index.json", "units.npy"
 _SAY_EVERY_S = 20.0
@@ -35,9 +35,8 @@ class Coded:
 
 
 def as_said(utterance: Utterance) -> Samples:
-    """[N], at 16 kHz; an answer with its rest."""
-    wave = utterance.samples(SAMPLE_RATE_HZ)
-    return np.pad(wave, (0, round(REST_S * SAMPLE_RATE_HZ))) if utterance.kind == "answer" else wave
+    """[N], at 16 kHz, with its rest: recordings are cut where the sound ends, a microphone is not."""
+    return np.pad(utterance.samples(SAMPLE_RATE_HZ), (0, round(REST_S * SAMPLE_RATE_HZ)))
 
 
 def units_of(samples: Samples, tokenizer: Session) -> Units:
