@@ -39,6 +39,10 @@ class Span:
         return self.attributes.get(f"stream_omni.{name}")
 
 
+class MissingSpansError(AssertionError):
+    """They did not come."""
+
+
 class Collector:
     """Use it with ``with``; :attr:`endpoint` is what `--trace-endpoint` takes."""
 
@@ -75,15 +79,17 @@ class Collector:
         finally:
             self._server = self._listen(self._server.server_port)
 
-    def trace(self, trace_id: str, is_whole: Callable[[list[Span]], bool]) -> list[Span]:
-        """Its spans in the order of their beginnings, as soon as they are all there."""
-        deadline_s = time.monotonic() + PATIENCE_S
+    def trace(
+        self, trace_id: str, is_whole: Callable[[list[Span]], bool], patience_s: float = PATIENCE_S
+    ) -> list[Span]:
+        """Its spans in the order of their beginnings, as soon as they are all there. Raises MissingSpansError."""
+        deadline_s = time.monotonic() + patience_s
         while time.monotonic() < deadline_s:
             found = [span for span in self.spans if span.trace_id == trace_id]
             if is_whole(found):
                 return sorted(found, key=lambda span: span.begin_ns)
             time.sleep(0.05)
-        raise AssertionError(f"of the trace {trace_id} there are {[span.name for span in found]}")
+        raise MissingSpansError(f"of the trace {trace_id} there are {[span.name for span in found]}")
 
     def _listen(self, port: int) -> ThreadingHTTPServer:
         server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))

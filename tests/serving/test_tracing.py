@@ -7,7 +7,8 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,12 @@ from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.security import Security
 from stream_omni.serving.stage_processes import StageProcesses
 from stream_omni.serving.tracing import EXPORT_TIMEOUT_S, Tracing
-from tests.serving.collector import Collector, Span
+from tests.serving.collector import Collector, MissingSpansError, Span
 from tests.serving.raw_client import Stream, picture, tensors, tone
 from tests.serving.test_logs import SECRET, line_of, log_of
 
 TURN, INTERNAL, SERVER, CLIENT = "stream_omni.turn", 1, 2, 3
+EDGE = ("InferRequest", "stream_omni", "compute")  # what Triton itself traces
 TRITON, OURS = "triton-inference-server", "stream-omni"
 
 
@@ -72,6 +74,16 @@ def traceparent(trace_id: str, flags: str = "01") -> str:
     return f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
 
 
+def joined(traced: Traced, names: set[str], ask: Callable[[str], object]) -> list[Span]:
+    """The trace that `ask` puts a turn into, when Triton's spans of these ``names`` are in it, too. Triton's exporter
+    loses those of one turn in some hundred; ours are never asked for twice."""
+    for _ in range(3):
+        ask(trace_id := secrets.token_hex(16))
+        with suppress(MissingSpansError):
+            return traced.collector.trace(trace_id, lambda found: names <= {span.name for span in found}, 20)
+    raise AssertionError(f"three turns, and Triton told {', '.join(sorted(names))} of none")
+
+
 def only(spans: list[Span], name: str, kind: int | None = None) -> Span:
     (found,) = [span for span in spans if span.name == name and kind in (None, span.kind)]
     return found
@@ -101,8 +113,7 @@ def test_one_trace_holds_the_client_the_front_door_and_every_stage(traced: Trace
         for _ in stream:
             pass
     trace_id = f"{ask.get_span_context().trace_id:032x}"
-    edge = ("InferRequest", "stream_omni", "compute")  # Triton's own
-    spans = traced.collector.trace(trace_id, lambda found: is_whole(found, {"ask", TURN, *edge}))
+    spans = traced.collector.trace(trace_id, lambda found: is_whole(found, {"ask", TURN}))
 
     asked, turn = only(spans, "ask"), only(spans, TURN)
     assert asked.parent_id == "" and turn.parent_id == asked.span_id and turn.kind == SERVER
@@ -127,9 +138,20 @@ def test_one_trace_holds_the_client_the_front_door_and_every_stage(traced: Trace
     for stage in [span for span in ours if span.kind == SERVER and span is not turn]:
         assert stage.events == ("begin",) and stage.get("batch_size") == 1
 
-    request, model, compute = (only(spans, name) for name in edge)
+
+def test_the_servers_edge_is_in_the_turns_trace(traced: Traced) -> None:
+    parents = []
+
+    def ask(trace_id: str) -> None:
+        parents.append(sent := traceparent(trace_id))
+        with traced.client() as client:
+            client.chat("hi", max_tokens=2, traceparent=sent)
+
+    spans = joined(traced, {TURN, *EDGE}, ask)
+    request, model, compute = (only(spans, name) for name in EDGE)
     assert {span.service for span in (request, model, compute)} == {TRITON}
-    assert (request.parent_id, model.parent_id, compute.parent_id) == (asked.span_id, request.span_id, model.span_id)
+    assert request.parent_id == only(spans, TURN).parent_id == parents[-1].split("-")[2]
+    assert (model.parent_id, compute.parent_id) == (request.span_id, model.span_id)
 
 
 def test_a_turn_knows_what_it_took_and_its_log_line_names_the_trace(traced: Traced) -> None:
@@ -238,10 +260,8 @@ def test_a_whole_turn_in_one_call_is_one_trace(traced: Traced) -> None:
     assert (answer.get("text_tokens"), answer.get("mode")) == (detail["usage"]["text_tokens"], "text_to_text")
     assert only(spans, "text").parent_id == answer.span_id
 
-    trace_id = secrets.token_hex(16)
-    traced.infer("turn", traceparent=traceparent(trace_id))
     steps |= {"InferRequest", "turn"}  # Triton's, which has `prepare` and `answer` below
-    spans = traced.collector.trace(trace_id, lambda found: steps <= {span.name for span in found})
+    spans = joined(traced, steps, lambda trace_id: traced.infer("turn", traceparent=traceparent(trace_id)))
     assert {"prepare", "answer"} <= set(children(spans, only(spans, "turn")))
 
 
@@ -268,10 +288,11 @@ def test_what_the_client_does_not_record_nobody_records(traced: Traced) -> None:
     unrecorded = secrets.token_hex(16)
     with traced.client() as client:
         reply = client.chat("hi", max_tokens=2, traceparent=traceparent(unrecorded, "00"))
-        later = client.chat("hi", max_tokens=2, traceparent=traceparent(recorded := secrets.token_hex(16)))
-    traced.trace_of(later.request_id)
-    edge = {"InferRequest", "stream_omni", "compute"}
-    traced.collector.trace(recorded, lambda found: edge <= {span.name for span in found})
+        joined(
+            traced,
+            {TURN, *EDGE},
+            lambda trace_id: client.chat("hi", max_tokens=2, traceparent=traceparent(trace_id)),
+        )
     assert "trace_id" not in line_of(traced.server, reply.request_id)
     assert not [span for span in traced.collector.spans if span.trace_id == unrecorded]
 
