@@ -14,7 +14,7 @@ class Plan:
 
     # The corpus of speech, in utterances
     synthesizers: bool = True  # False: in a voice of tones, so that no synthesizer need be installed
-    corpus_processes: int = 2  # that speak side by side
+    corpus_processes: int = 2  # that speak, and that listen, side by side
     answers: int = 2500  # by the output voice: more than an hour, which a small vocoder and flow do not exhaust
     answers_of_words: int = 350  # loose words, each in about a dozen of these
     output_voice_questions: int = 500  # it asks too, so that its units are known from both

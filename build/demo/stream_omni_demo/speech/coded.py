@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,6 @@ Units = NDArray[np.int64]
 REST_S = 0.2  # of silence after what is said, in which its last word is still being heard, counted and played
 
 _INDEX, _UNITS = "index.json", "units.npy"
-_SAY_EVERY_S = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,36 +45,35 @@ def units_of(samples: Samples, tokenizer: Session) -> Units:
     return units
 
 
-def write_units(
-    corpus: Corpus,
-    tokenizer: Session,
-    augmentation: Augmentation,
-    renderings: int,
-    seed: int,
-    folder: Path,
-    say: Callable[[str], None],
-) -> None:
-    """``renderings`` of each question; all of them in one file, and how many units each has in another."""
-    folder.mkdir(parents=True, exist_ok=True)
-    units: list[Units] = []
-    lengths: list[list[int]] = []
-    began_s = said_s = time.monotonic()
-    for place, utterance in enumerate(corpus):
-        wave = as_said(utterance)
+@dataclass(frozen=True)
+class Coder:
+    """What makes units of a corpus's utterances. Each is the same whoever makes it, and after whichever others."""
+
+    corpus: Corpus
+    tokenizer: Session
+    augmentation: Augmentation
+    renderings: int  # of each question
+    seed: int
+
+    def coded(self, places: Sequence[int]) -> list[list[Units]]:
+        """Of each of the utterances at ``places``: as said, and a question's renderings."""
+        return [self._one(place) for place in places]
+
+    def _one(self, place: int) -> list[Units]:
+        wave = as_said(self.corpus[place])
         heard = [wave]
-        if utterance.kind == "question":
-            generator = np.random.default_rng((seed, place))
-            heard += [augmentation(wave, generator) for _ in range(renderings)]
-        found = [units_of(samples, tokenizer) for samples in heard]
-        units += found
-        lengths.append([len(each) for each in found])
-        now_s = time.monotonic()
-        if now_s - said_s > _SAY_EVERY_S:
-            left_s = (now_s - began_s) / (place + 1) * (len(corpus) - place - 1)
-            say(f"units: utterance {place + 1} of {len(corpus)}; {left_s / 60:.1f} minutes left")
-            said_s = now_s
-    np.save(folder / _UNITS, np.concatenate(units).astype(np.int16))
-    (folder / _INDEX).write_text(json.dumps(lengths), encoding="utf-8")
+        if self.corpus[place].kind == "question":
+            generator = np.random.default_rng((self.seed, place))
+            heard += [self.augmentation(wave, generator) for _ in range(self.renderings)]
+        return [units_of(samples, self.tokenizer) for samples in heard]
+
+
+def write_units(found: Iterable[list[Units]], folder: Path) -> None:
+    """Of all utterances: the units in one file, and how many each has in another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = list(found)
+    np.save(folder / _UNITS, np.concatenate([units for row in rows for units in row]).astype(np.int16))
+    (folder / _INDEX).write_text(json.dumps([[len(units) for units in row] for row in rows]), encoding="utf-8")
 
 
 def read_units(folder: Path, corpus: Corpus) -> list[Coded]:
