@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stream_omni.serving.admin import AdminDoor
@@ -15,6 +16,8 @@ from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni.serving.log_lines import JsonLog
 from stream_omni.serving.security import Security, ServerTls
 from stream_omni.serving.supervisor import Supervision, Supervisor
+
+_STDOUT, _STDERR = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,24 +28,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt_once)
     is_json = arguments.log_format == "json"
     _log_supervision(is_json)
-    supervisor, log = None, JsonLog(sys.stderr.buffer) if is_json else None
+    supervisor, log = None, JsonLog(_STDERR) if is_json else None
     try:
         supervisor = Supervisor(_server(arguments, log), _supervision(arguments))
         longest_idle_s = arguments.ready_timeout_s + 60
         with AdminDoor(supervisor, arguments.admin_host, arguments.admin_port, longest_idle_s) as admin:
-            print(f"admin    {admin.url}", flush=True)
+            _say(f"admin    {admin.url}")
             try:
                 supervisor.start()
                 _say_where(supervisor.server)
                 supervisor.watch()
             except KeyboardInterrupt:
-                print("draining", flush=True)
+                _say("draining")
                 supervisor.drain()
         return 0
     except KeyboardInterrupt:  # before there was anything to drain
         return 0
     except LaunchError as error:
-        print(f"stream-omni serve: {error}", file=sys.stderr)
+        _say(f"stream-omni serve: {error}", _STDERR)
         return 1
     finally:
         if supervisor is not None:
@@ -80,7 +83,13 @@ def _supervision(arguments: argparse.Namespace) -> Supervision:
 
 
 def _say_where(server: TritonServer) -> None:
-    print(f"gRPC     {server.grpc_url}\nHTTP     {server.http_url}\nmetrics  {server.metrics_url}\nready", flush=True)
+    _say(f"gRPC     {server.grpc_url}\nHTTP     {server.http_url}\nmetrics  {server.metrics_url}\nready")
+
+
+def _say(text: str, file: int = _STDOUT) -> None:
+    """Unbuffered, and lost where there is no room: that must neither end a server nor spoil its exit code."""
+    with suppress(OSError):
+        os.write(file, f"{text}\n".encode())
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
