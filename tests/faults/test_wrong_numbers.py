@@ -58,7 +58,7 @@ def test_a_network_that_gives_something_wrong(
     system = f"{graph} {how}"
     right = {outcome.kind: outcome for outcome in ask_all(server, system)}
     fault, stage = Fault(how, STAGES[graph], "of " + graph, slowness()), STAGES[graph]
-    needing = {kind for kind in COMPANY if stage in NEEDS[kind]} - ({"speak"} if stage == "speech_bottom" else set())
+    needing = {kind for kind in COMPANY if stage in NEEDS[kind] and not is_spared(stage, right[kind])}
     before = Scrape(spoiled.metrics_url)
     spoiler.start(graph, how)
     injected_s = time.monotonic()
@@ -78,6 +78,13 @@ def test_a_network_that_gives_something_wrong(
     assert lost == (len(needing) if how == NAN else 0)
     assert [outcome.ending for outcome in afterwards] == ["done"] * len(COMPANY)
     assert fault.leaked == 0 and fault.wrong == 0, fault
+
+
+def is_spared(stage: str, outcome: Outcome) -> bool:
+    """Whether the turn needs the stage, but not this time: what it reads aloud begins as in all turns, and was read; a
+    random checkpoint's answer may end before it has said anything."""
+    is_silent = not outcome.content["samples"] and stage in ("cosyvoice_flow", "vocoder")
+    return is_silent or (stage == "speech_bottom" and outcome.kind == "speak")
 
 
 def ask_all(server: TritonServer, system: str) -> list[Outcome]:
