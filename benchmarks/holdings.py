@@ -18,8 +18,9 @@ from benchmarks.places import look
 from stream_omni.serving.launcher import TritonServer
 
 KINDS = ("resident_mb", "open_handles", "shared_mb", "places_taken")
-# What a line through the judged samples may rise, as a share of their mean. Memory breathes with what is asked.
-TOLERANCES = {"resident_mb": 0.03, "open_handles": 0.03, "shared_mb": 0.03, "places_taken": 0.2}
+# What a line through the judged samples may rise, as a share of their mean. Memory breathes with what is asked, places
+# with who asks; those that are lost show after the end.
+TOLERANCES = {"resident_mb": 0.03, "open_handles": 0.03, "shared_mb": 0.03, "places_taken": 0.5}
 WARM_UP_SHARE = 0.25  # of the samples, which are not judged: allocators and caches fill
 
 
