@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVED ?= served
+MINUTES ?= 60
 # --no-compile: Python compiles what is imported when it is, which spares a quarter of the installation
 PIP_FLAGS ?= -q --no-compile
 AUDIT_FLAGS ?= # for example --vulnerability-service osv
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test test-faults audit lint serve train-demo bench bench-full clean
+.PHONY: help demo test test-faults audit lint serve train-demo bench soak bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -69,6 +70,9 @@ bench: $(VENV)/installed ## measure speed and memory, some minutes; on a machine
 	$(BIN)/python -m benchmarks run --plan quick
 	$(BIN)/python -m benchmarks plot
 	$(BIN)/python -m benchmarks table
+
+soak: $(VENV)/installed ## a server at capacity with cancels, for MINUTES (60): fails where anything that it holds grows
+	$(BIN)/python -m benchmarks endure --minutes $(MINUTES)
 
 bench-full: $(VENV)/installed ## the same with as many rounds as quoted numbers need, about two hours
 	$(BIN)/python -m benchmarks run --plan full

@@ -49,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in streaming_quality.run(_CACHE, arguments.results):
             print(path)
         return 0
+    if arguments.command == "endure":
+        from benchmarks import endurance
+
+        paths, faults = endurance.run(arguments.minutes, _CACHE, arguments.results)
+        print(*paths, *faults, sep="\n")
+        return 1 if faults else 0
     for name in arguments.measurements or MEASUREMENTS:
         print(f"--- {name}: {MEASUREMENTS[name]}", flush=True)
         print(_measure(name, arguments), flush=True)
@@ -93,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--checkpoint", type=Path, metavar="DIR", help="what --served was built from, for `reference`")
     run.add_argument("--cache", type=Path, default=_CACHE, metavar="DIR", help="builds are kept here (%(default)s)")
     commands.add_parser("streaming", help="streamed against offline speech over chunk schedules: quality, not time")
+    endure = commands.add_parser("endure", help="a server at capacity: fails where anything that it holds grows")
+    endure.add_argument("--minutes", type=float, default=60, help="default: %(default)s")
     commands.add_parser("plot", help="draw the result files")
     commands.add_parser("table", help="print the targets with what was measured, in Markdown")
     return parser

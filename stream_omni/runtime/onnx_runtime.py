@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from stream_omni.graphs import graphs
+from stream_omni.graphs import Graph, graphs
 from stream_omni.model_info import ModelInfo
+from stream_omni.runtime.outputs import check_outputs
 from stream_omni.runtime.screened import LazySession, ScreenedSession, TwoBest
 from stream_omni.runtime.session import Array, Session
 
@@ -19,15 +20,18 @@ class OnnxSession:
 
     A cache's output is bound to the memory of its input, so that ScatterND writes only the new rows instead of copying
     the whole cache. ONNX Runtime does this but does not promise it: tests/runtime/test_onnx_runtime.py holds it to it.
+    ``graph`` is what its outputs are held against; None where only the file knows them.
     """
 
-    def __init__(self, path: Path, cache_names: Sequence[str] = (), threads: int = 1) -> None:
+    def __init__(
+        self, path: Path, cache_names: Sequence[str] = (), threads: int = 1, graph: Graph | None = None
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         # waiting threads would spin on cores that other stages need
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._name = path.stem
+        self._name, self._graph = path.stem, graph
         self._caches = tuple(cache_names)
         self._inputs = {i.name for i in self._session.get_inputs()} - set(self._caches)
         outputs = [o.name for o in self._session.get_outputs()]
@@ -43,12 +47,19 @@ class OnnxSession:
     def run(self, inputs: Mapping[str, Array], caches: Sequence[Array] = ()) -> dict[str, Array]:
         """Run once and return the outputs by name, without the caches, which are updated in place.
 
-        Raises ValueError where inputs or caches are not those of the graph, or a cache could not be updated in place.
+        Raises ValueError where inputs or caches are not those of the graph, or a cache could not be updated in place;
+        GraphError where the outputs are not.
         """
         if inputs.keys() != self._inputs:
             raise ValueError(f"{self._name} takes {sorted(self._inputs)}, not {sorted(inputs)}")
         if len(caches) != len(self._caches):
             raise ValueError(f"{self._name} takes {len(self._caches)} caches, not {len(caches)}")
+        found = self._execute(inputs, caches)
+        if self._graph is not None:
+            check_outputs(self._graph, inputs, found)
+        return found
+
+    def _execute(self, inputs: Mapping[str, Array], caches: Sequence[Array]) -> dict[str, Array]:
         binding = self._session.io_binding()
         for name, array in inputs.items():
             binding.bind_cpu_input(name, np.ascontiguousarray(array))
@@ -96,7 +107,7 @@ class OnnxRuntime:
         if graph not in self._sessions:
             known = self._graphs.get(graph)
             caches = known.cache_names() if known else []
-            self._sessions[graph] = OnnxSession(self._existing(f"graphs/{graph}.onnx"), caches, self._threads)
+            self._sessions[graph] = OnnxSession(self._existing(f"graphs/{graph}.onnx"), caches, self._threads, known)
         return self._sessions[graph]
 
     def _existing(self, name: str) -> Path:

@@ -40,9 +40,10 @@ class Prefixes:
             return found
 
     def keep(self, content: Content, tensors: Sequence[Array]) -> None:
-        """Remember a copy; those unused for the longest time give way to it."""
+        """Remember a copy; those unused for the longest time give way to it. What holds a number that is not finite
+        fails its own turn, and is not kept to fail all those that follow."""
         size = _size(content, tensors)
-        if size > self._limit_bytes:
+        if size > self._limit_bytes or not all(np.isfinite(tensor).all() for tensor in tensors):
             return
         copies = tuple(np.array(tensor) for tensor in tensors)
         for copy in copies:

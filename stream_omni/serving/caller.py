@@ -50,11 +50,19 @@ class Caller:
             return not self._closed and bool(self._sender.is_cancelled())
 
     def send(self, outputs: Mapping[str, Array], last: bool) -> None:
-        response = pb.InferenceResponse([pb.Tensor(name, array) for name, array in outputs.items()])
-        if last:
-            self._close(response)
-        else:
-            self._sender.send(response)
+        """Where that fails, for want of shared memory, the turn ends with an error: what followed the gap would be a
+        wrong answer."""
+        if self._closed:
+            return
+        try:
+            response = pb.InferenceResponse([pb.Tensor(name, array) for name, array in outputs.items()])
+            if last:
+                self._close(response)
+            else:
+                self._sender.send(response)
+        except Exception as error:
+            pb.Logger.log_warn(f"an event of request {self.request_id} could not be sent: {error}")
+            self.fail(TurnError("a part of the answer could not be delivered; send the turn again"))
 
     def fail(self, error: TurnError | None) -> None:
         """End the turn with an error; None: with the cancellation that the client asked for."""
@@ -68,8 +76,8 @@ class Caller:
     def _close(self, response: Any) -> None:
         with self._lock:
             if not self._closed:
-                self._closed = True
                 self._sender.send(response, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                self._closed = True
 
 
 def _bytes_of(array: Array) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import triton_python_backend_utils as pb
 
 from stream_omni.runtime.session import Array
-from stream_omni.serving.errors import InvalidRequestError, TurnError
+from stream_omni.serving.errors import InvalidRequestError, StageError, TurnError
 
 
 class _TritonLog(logging.Handler):
@@ -55,30 +55,29 @@ def inputs_of(request: Any) -> dict[str, Array]:
     return {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}
 
 
-def respond(sender: Any, request_id: str, answer: Mapping[str, Array] | Exception) -> None:
-    """The only response to a request, from any thread: outputs by name, or an error."""
+def respond(stage: str, sender: Any, request_id: str, answer: Mapping[str, Array] | Exception) -> None:
+    """The only response of ``stage`` to a request, from any thread: outputs by name, or an error."""
     try:
-        sender.send(_response(answer, request_id), flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        sender.send(_response(stage, answer, request_id), flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
     except Exception as error:
         pb.Logger.log_warn(f"an answer could not be sent: {error}")
 
 
-def _response(answer: Mapping[str, Array] | Exception, request_id: str) -> Any:
+def _response(stage: str, answer: Mapping[str, Array] | Exception, request_id: str) -> Any:
     if not isinstance(answer, Exception):
         try:
             return pb.InferenceResponse([pb.Tensor(name, array) for name, array in answer.items()])
         except Exception as error:
             answer = error
-    return pb.InferenceResponse(
-        error=triton_error(answer, request_id)
-    )  # raised, Triton would send file names to the client
+    # raised, Triton would send file names to the client
+    return pb.InferenceResponse(error=_triton_error(stage, answer, request_id))
 
 
-def triton_error(error: BaseException, request_id: str) -> Any:
+def _triton_error(stage: str, error: BaseException, request_id: str) -> Any:
     """The nearest of Triton's codes. A ValueError of the library speaks about the request; others are only logged."""
     if isinstance(error, ValueError):
         error = InvalidRequestError(str(error))
     if not isinstance(error, TurnError):
         logging.getLogger(__name__).error("request %s failed", request_id, exc_info=error)
-        error = TurnError("the stage failed; the server's log says why")
+        error = StageError(stage, str(error))  # by name: of an ensemble, its caller knows no more
     return pb.TritonError(str(error), getattr(pb.TritonError, error.code))

@@ -19,10 +19,11 @@ class EngineMeter:
 
     def __init__(self, recorder: Recorder, stage: str, slots: int) -> None:
         self._recorder, self._stage, self._slots = recorder, stage, slots
-        recorder.set(STREAMS_CAPACITY, slots, stage=stage)
         self.hold(0, 0)
 
     def hold(self, turns: int, slots: int) -> None:
+        # all of them, though one never changes: the front door may have set them to 0 for the process before this one
+        self._recorder.set(STREAMS_CAPACITY, self._slots, stage=self._stage)
         self._recorder.set(STREAMS_ACTIVE, turns, stage=self._stage)
         self._recorder.set(KV_SLOTS, slots, stage=self._stage, state="used")
         self._recorder.set(KV_SLOTS, self._slots - slots, stage=self._stage, state="free")

@@ -20,7 +20,7 @@ class EngineModel:
     """``read_request`` makes the engine's request of a START's inputs."""
 
     def __init__(self, stage: str, engine: Any, read_request: Callable[[Mapping[str, Array]], Any]) -> None:
-        self._secret = StageSecret.own()
+        self._name, self._secret = stage, StageSecret.own()
         self._recorder = TritonRecorder(stage)
         meter = EngineMeter(self._recorder, stage, engine.capacity)
         self._operations = EngineOperations(engine, read_request, meter)
@@ -29,7 +29,7 @@ class EngineModel:
     def execute(self, requests: Sequence[Any]) -> None:
         """Answers through the response sender, so that an operation may wait without holding up what comes behind."""
         for request in requests:
-            answer = partial(respond, request.get_response_sender(), request.request_id())
+            answer = partial(respond, self._name, request.get_response_sender(), request.request_id())
             try:
                 self._secret.check(parameters_of(request))
                 inputs = inputs_of(request)

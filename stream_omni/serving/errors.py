@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_BLAMED = re.compile(r"the stage (\w+) failed")
+
 
 class TurnError(Exception):
     """The message, as the client reads it, begins with the reason; one sentence says what is wrong and the mend."""
@@ -62,15 +66,22 @@ class StageError(TurnError):
         super().__init__(f"the stage {stage} failed; send the turn again")
 
 
+def blamed_stage(message: str) -> str | None:
+    """The stage that an error's message names."""
+    found = _BLAMED.search(message)
+    return found[1] if found else None
+
+
 def error_from_stage(stage: str, message: str) -> TurnError:
-    """The error that another stage's message states; a message of any other form means that the stage failed."""
+    """The error that another stage's message states; a message of any other form means that the stage failed, or that
+    one of its steps which the message names."""
     reason, _, sentence = message.partition(": ")
     if reason == InvalidRequestError.reason:
         return InvalidRequestError(sentence)
     head, _, milliseconds = reason.partition(" retry_after_ms=")
     if head == "OVERLOADED" and milliseconds.isdecimal():
         return OverloadedError(sentence, int(milliseconds))
-    return StageError(stage, message)
+    return StageError(blamed_stage(message) or stage, message)
 
 
 def first_cause(error: BaseException) -> BaseException:

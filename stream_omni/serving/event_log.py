@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +16,14 @@ _STDERR = 2  # of the server's processes: where Triton's own log goes
 
 
 def log_event(event: str, level: str = "info", **fields: Any) -> None:
-    """One write, so that lines of several processes do not mix. May wait for who reads the log. What happens in a turn
-    that is traced is found by its trace, too."""
+    """One write, so that lines of several processes do not mix. May wait for who reads the log; a line that the log has
+    no room for is lost, for no turn may fail by that. What happens in a traced turn is found by its trace, too."""
     span = CURRENT.get()
     traced = {"trace_id": span.trace_id} if span else {}
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     line = json.dumps({"time": now, "level": level, "event": event, **traced, **fields}, default=str)
-    os.write(_STDERR, f"{line}\n".encode())
+    with suppress(OSError):
+        os.write(_STDERR, f"{line}\n".encode())
 
 
 class EventLines(logging.Handler):
@@ -32,10 +34,7 @@ class EventLines(logging.Handler):
         self._event = event
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            log_event(self._event, record.levelname.lower(), message=self.format(record))
-        except OSError:
-            self.handleError(record)
+        log_event(self._event, record.levelname.lower(), message=self.format(record))
 
 
 def content_is_wanted() -> bool:

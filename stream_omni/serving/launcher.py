@@ -30,6 +30,8 @@ from stream_omni.serving.stage_secret import StageSecret
 from stream_omni.serving.tracing import UNTRACED, Tracing, TracingError
 
 _PR_SET_PDEATHSIG = 1
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (not a temporary file)
+_SHARED_MB_A_PROCESS = 4  # it begins with 1, and grows with what travels
 _REAPING_S = 2.0  # for processes that were killed
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be imported between fork and exec
 
@@ -126,6 +128,10 @@ class TritonServer:
         """Give a model, dead or alive, a new process; the others go on. Raises ConnectionError with the reason."""
         self._management.reload(self.grpc_url, model, self._ready_timeout_s, self._client_options())
 
+    def shared_memory(self) -> list[Path]:
+        """The regions through which the server's processes talk to each other."""
+        return list(_SHARED_MEMORY.glob(f"{self._regions}*"))
+
     def announce_drain(self, deadline_s: float) -> None:
         """Have new turns refused, and running ones ended with an error at ``deadline_s`` (time.monotonic)."""
         if self._scratch is not None:
@@ -163,10 +169,11 @@ class TritonServer:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         _reap(process.pid)
-        for region in Path("/dev/shm").glob(f"{self._regions}*"):  # noqa: S108 (not a temporary file)
+        for region in self.shared_memory():
             region.unlink(missing_ok=True)
 
     def _spawn(self) -> None:
+        self._check_room()
         self._scratch = Path(tempfile.mkdtemp(prefix="stream-omni-server-"))
         binary, backends = _find_server(self._scratch)
         grpc, http, metrics = self._ports
@@ -208,6 +215,16 @@ class TritonServer:
             preexec_fn=die_with_parent,
         )
         self._set_keeper()
+
+    def _check_room(self) -> None:
+        """Without shared memory the models' processes fail later, one by one and without a reason."""
+        count = sum(1 for _ in self.repository.glob("*/*/model.py"))
+        free_mb, needed_mb = shutil.disk_usage(_SHARED_MEMORY).free >> 20, _SHARED_MB_A_PROCESS * count
+        if free_mb < needed_mb:
+            raise LaunchError(
+                f"{_SHARED_MEMORY} has {free_mb} MB free, and {count} models need {needed_mb} at least; give it more "
+                "(docker run --shm-size 1g; Kubernetes: an emptyDir of medium Memory there)"
+            )
 
     @property
     def _grace_s(self) -> float:
@@ -270,7 +287,7 @@ class TritonServer:
 
     def _has_read_its_command_line(self) -> bool:
         """It makes no shared memory before."""
-        return any(Path("/dev/shm").glob(f"{self._regions}*"))  # noqa: S108 (not a temporary file)
+        return bool(self.shared_memory())
 
     def _doors_are_open(self) -> bool:
         """Triton opens its ports one after the other, when all models are loaded."""

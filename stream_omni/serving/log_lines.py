@@ -6,7 +6,7 @@ import json
 import os
 import re
 import threading
-from typing import BinaryIO
+from contextlib import suppress
 
 _TRITON = re.compile(r'(?P<time>\S+Z) (?P<level>[IWEF]) \d+ (?P<source>[\w.]+:\d+)\] "?(?P<message>.*?)"?')
 _LEVELS = {"I": "info", "W": "warning", "E": "error", "F": "fatal"}
@@ -34,9 +34,10 @@ def _is_json(line: str) -> bool:
 
 
 class JsonLog:
-    """A file that the server writes to; what arrives goes to ``sink`` as JSON lines. Close it after the server."""
+    """A file that the server writes to; what arrives goes to the file number ``sink`` as JSON lines, or is lost where
+    that has no room: a pipe that nobody empties would hold the server up. Close it after the server."""
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self, sink: int) -> None:
         source, self._end = os.pipe()
         self.file = os.fdopen(self._end, "wb")
         self._thread = threading.Thread(target=_convert, args=(source, sink), daemon=True, name="log")
@@ -48,10 +49,15 @@ class JsonLog:
         self._thread.join(timeout=5)  # a process that outlived the server would hold it for ever
 
 
-def _convert(source: int, sink: BinaryIO) -> None:
+def _convert(source: int, sink: int) -> None:
     with os.fdopen(source, "rb") as lines:
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text:
-                sink.write(to_json(text).encode() + b"\n")
-                sink.flush()
+                _write_all(sink, to_json(text).encode() + b"\n")
+
+
+def _write_all(sink: int, line: bytes) -> None:
+    with suppress(OSError):
+        while line:
+            line = line[os.write(sink, line) :]

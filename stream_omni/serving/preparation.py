@@ -18,7 +18,7 @@ from stream_omni.image_tiles import tile_image
 from stream_omni.llm_prompt import llm_prompt
 from stream_omni.prompt import Prompt, Question, build_prompt, speech_prefill_ids
 from stream_omni.runtime.session import Array
-from stream_omni.serving.errors import InvalidRequestError
+from stream_omni.serving.errors import InvalidRequestError, StageError
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.request import TurnRequest
 from stream_omni.serving.spans import part
@@ -105,7 +105,7 @@ class Preparation:
     async def _build_prompt(self) -> Prompt:
         request, units = self._request, None
         if request.audio is not None:
-            units = tuple(await self._stages.speech_units(request.audio, request.sample_rate_hz, self._timeout_s))
+            units = await self._units(request.audio)
             self.usage["question_units"] = len(units)
         question = Question(request.text, units, len(request.pictures), request.history, request.system)
         try:
@@ -115,6 +115,13 @@ class Preparation:
         pictures = sum(image_token_count(p.size, self._info.image, self._info.vision) for p in request.pictures)
         self._fit_context(len(prompt.ids) - len(request.pictures) + pictures)
         return prompt
+
+    async def _units(self, audio: NDArray[np.float32]) -> tuple[int, ...]:
+        """Of the spoken question. Raises StageError for one that no vocabulary has: not the client's fault."""
+        units = tuple(await self._stages.speech_units(audio, self._request.sample_rate_hz, self._timeout_s))
+        if not all(0 <= unit < self._info.vocabulary.units for unit in units):
+            raise StageError("speech_tokenizer", f"units up to {max(units)}, of {self._info.vocabulary.units}")
+        return units
 
     def _fit_context(self, prompt_tokens: int) -> None:
         """The prompt and the longest answer must fit; where no length was asked for, the answer's gives way."""

@@ -6,8 +6,8 @@ import argparse
 import logging
 import os
 import signal
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stream_omni.serving.admin import AdminDoor
@@ -18,6 +18,8 @@ from stream_omni.serving.security import Security, ServerTls
 from stream_omni.serving.supervisor import Supervision, Supervisor
 from stream_omni.serving.tracing import Tracing
 
+_STDOUT, _STDERR = 1, 2
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C, SIGTERM or an order to drain. Exit code 0 after a drained end, 1 if the server could not
@@ -27,24 +29,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt_once)
     is_json = arguments.log_format == "json"
     _log_supervision(is_json)
-    supervisor, log = None, JsonLog(sys.stderr.buffer) if is_json else None
+    supervisor, log = None, JsonLog(_STDERR) if is_json else None
     try:
         supervisor = Supervisor(_server(arguments, log), _supervision(arguments))
         longest_idle_s = arguments.ready_timeout_s + 60
         with AdminDoor(supervisor, arguments.admin_host, arguments.admin_port, longest_idle_s) as admin:
-            print(f"admin    {admin.url}", flush=True)
+            _say(f"admin    {admin.url}")
             try:
                 supervisor.start()
                 _say_where(supervisor.server)
                 supervisor.watch()
             except KeyboardInterrupt:
-                print("draining", flush=True)
+                _say("draining")
                 supervisor.drain()
         return 0
     except KeyboardInterrupt:  # before there was anything to drain
         return 0
     except LaunchError as error:
-        print(f"stream-omni serve: {error}", file=sys.stderr)
+        _say(f"stream-omni serve: {error}", _STDERR)
         return 1
     finally:
         if supervisor is not None:
@@ -83,7 +85,13 @@ def _supervision(arguments: argparse.Namespace) -> Supervision:
 
 
 def _say_where(server: TritonServer) -> None:
-    print(f"gRPC     {server.grpc_url}\nHTTP     {server.http_url}\nmetrics  {server.metrics_url}\nready", flush=True)
+    _say(f"gRPC     {server.grpc_url}\nHTTP     {server.http_url}\nmetrics  {server.metrics_url}\nready")
+
+
+def _say(text: str, file: int = _STDOUT) -> None:
+    """Unbuffered, and lost where there is no room: that must neither end a server nor spoil its exit code."""
+    with suppress(OSError):
+        os.write(file, f"{text}\n".encode())
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)

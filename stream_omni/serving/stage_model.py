@@ -18,14 +18,14 @@ class StageModel:
     order that Triton's own queue cannot be given."""
 
     def __init__(self, stage: Stage) -> None:
-        self._secret = StageSecret.own()
+        self._name, self._secret = stage.name, StageSecret.own()
         self._recorder = TritonRecorder(stage.name)
         self._queue = StageQueue(stage, self._recorder)
-        self._name, self._tracer = stage.name, own_tracer()
+        self._tracer = own_tracer()
 
     def execute(self, requests: Sequence[Any]) -> None:
         for request in requests:
-            answer = partial(respond, request.get_response_sender(), request.request_id())
+            answer = partial(respond, self._name, request.get_response_sender(), request.request_id())
             span = None
             try:
                 parameters = parameters_of(request)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from stream_omni.serving.errors import blamed_stage
 from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.metrics import FRONT_DOOR
 from stream_omni.serving.metrics_page import MetricsPage
@@ -22,13 +22,6 @@ SERVER = "tritonserver"
 PIPELINE = ("speech_tokenizer", "vision_encoder", "speech_bottom", "llm", "speech_top", "cosyvoice_flow", "vocoder")
 _COMPUTES_S, _COMPUTES_SHARE = 0.05, 0.005  # of one look, at least; signs of life take a tenth of that
 _PATIENCE = 10  # looks in which it may compute and not answer; then it goes round in circles
-_BLAMED = re.compile(r"the stage (\w+) failed")
-
-
-def blamed_stage(message: str) -> str | None:
-    """The stage that an error of the front door names."""
-    found = _BLAMED.search(message)
-    return found[1] if found else None
 
 
 class StageWatch:

@@ -15,11 +15,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from stream_omni.serving.errors import blamed_stage
 from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni.serving.metrics import FRONT_DOOR
 from stream_omni.serving.metrics_page import MetricsPage
 from stream_omni.serving.stage_processes import StageProcesses
-from stream_omni.serving.stage_watch import SERVER, StageWatch, Watcher, blamed_stage
+from stream_omni.serving.stage_watch import SERVER, StageWatch, Watcher
 from stream_omni.serving.tries import Tries
 
 log = logging.getLogger(__name__)

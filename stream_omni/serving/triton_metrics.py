@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import triton_python_backend_utils as pb
@@ -15,18 +16,20 @@ _Change = tuple[Any, str, float]  # one of Triton's metrics, its method, the val
 
 
 class TritonRecorder:
-    """Of one stage's process: sets what the table says that ``stage`` sets, each from its start.
+    """Of one stage's process: sets what the table says that ``stage`` sets, each from its start, and the gauges of
+    ``others``, which have processes of their own.
 
     Telling Triton is a message to another process, 20 microseconds and many more when the interpreter is busy; so a
     thread does it, in order. Processes that make a family of the same name share it.
     """
 
-    def __init__(self, stage: str) -> None:
+    def __init__(self, stage: str, others: Sequence[str] = ()) -> None:
         self._families: list[Any] = []  # must outlive their metrics
         self._children: dict[tuple[str, frozenset[tuple[str, str]]], Any] = {}
         for metric in METRICS:
-            if stage in metric.stages:
-                self._create(metric, stage)
+            stages = [stage, *others] if metric.kind == "gauge" else [stage]
+            if mine := [each for each in stages if each in metric.stages]:
+                self._create(metric, mine)
         self._changes: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True, name="metrics")
         self._thread.start()
@@ -45,11 +48,11 @@ class TritonRecorder:
         self._changes.put(None)
         self._thread.join()
 
-    def _create(self, metric: Metric, stage: str) -> None:
+    def _create(self, metric: Metric, stages: Sequence[str]) -> None:
         family = pb.MetricFamily(metric.name, metric.help, getattr(pb.MetricFamily, metric.kind.upper()))
         self._families.append(family)
         names, buckets = list(metric.labels), {"buckets": list(metric.buckets)} if metric.buckets else {}
-        choices = [(stage,) if name == "stage" else values for name, values in metric.labels.items()]
+        choices = [stages if name == "stage" else values for name, values in metric.labels.items()]
         for values in itertools.product(*choices):
             labels = dict(zip(names, values, strict=True))
             self._children[metric.name, frozenset(labels.items())] = family.Metric(labels=labels, **buckets)

@@ -39,20 +39,23 @@ _REASON = re.compile(r"(?P<reason>[A-Z_]+)(?: retry_after_ms=\d+)?: ")
 
 @dataclass
 class Outcome:
-    """``ending``: done, the reason of a typed error, or what gRPC says of a broken connection."""
+    """``ending``: done, the reason of a typed error, or what gRPC says of a broken connection; ``message``: of an
+    error, without the request's id."""
 
     kind: str
     ending: str = ""
+    message: str = ""
     ended_s: float = 0.0  # time.monotonic
     content: dict[str, bytes] = field(default_factory=dict)  # what came, joined: pieces differ with load
 
 
 class Turn:
-    """Runs on a thread until the server ends it in whatever way."""
+    """Runs on a thread until the server ends it in whatever way. ``changed``: inputs other than those of the kind."""
 
-    def __init__(self, grpc_url: str, kind: str) -> None:
+    def __init__(self, grpc_url: str, kind: str, **changed: Any) -> None:
         self.outcome = Outcome(kind)
         self.events: dict[str, int] = {}  # how many of each kind came
+        self._inputs = KINDS[kind] | changed
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, args=(grpc_url,), daemon=True, name=kind)
         self._thread.start()
@@ -69,7 +72,7 @@ class Turn:
 
     def _run(self, grpc_url: str) -> None:
         request = service_pb2.ModelInferRequest(model_name="stream_omni")
-        for tensor in tensors(KINDS[self.outcome.kind]):
+        for tensor in tensors(self._inputs):
             request.inputs.append(tensor._get_tensor())
             request.raw_input_contents.append(tensor._get_content())
         ending = "nothing"
@@ -86,6 +89,7 @@ class Turn:
     def _take(self, answer: service_pb2.ModelStreamInferResponse) -> str:
         if answer.error_message:
             self.outcome.ended_s = time.monotonic()
+            self.outcome.message = answer.error_message.partition(" (request ")[0]
             reason = _REASON.match(answer.error_message)
             return reason["reason"] if reason else answer.error_message
         response = answer.infer_response

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,28 @@ _PATIENCE_S = 600.0  # of the tests, for a machine that does other things
 
 
 class Supervised:
-    """Used with ``with``; whatever is left at the end is killed."""
+    """Used with ``with``; whatever is left at the end is killed. ``within``: a command that runs it, with the same
+    process number; ``environment``: variables more."""
 
-    def __init__(self, built: Path, log: Path, **options: float) -> None:
-        flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-        command = [*_SERVE, "--repository", str(built), "--ready-timeout-s", str(_PATIENCE_S), *flags]
+    def __init__(
+        self,
+        built: Path,
+        log: Path,
+        within: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        **options: float | str,
+    ) -> None:
+        command = self.command(built, within, **options)
         self._log = log.open("w")
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True)
+        variables = os.environ | (environment or {})
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True, env=variables)
         self._doors: dict[str, str] = {}
         self._groups: set[int] = set()
+
+    @staticmethod
+    def command(built: Path, within: Sequence[str] = (), **options: float | str) -> list[str]:
+        flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+        return [*within, *_SERVE, "--repository", str(built), "--ready-timeout-s", str(_PATIENCE_S), *flags]
 
     def __enter__(self) -> Supervised:
         assert self.process.stdout is not None

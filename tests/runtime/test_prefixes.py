@@ -31,6 +31,18 @@ def test_what_is_larger_than_the_limit_is_not_remembered() -> None:
         assert prefixes.find(entry(1)[0]) is None
 
 
+def test_what_is_not_finite_is_not_kept_for_others() -> None:
+    prefixes = Prefixes(1500)
+    content, (values,) = entry(1)
+    for bad in (np.nan, np.inf):
+        spoiled = values.copy()
+        spoiled[7] = bad
+        prefixes.keep(content, [values, spoiled])
+        assert prefixes.find(content) is None
+    prefixes.keep(content, [values])
+    assert prefixes.find(content)
+
+
 def test_what_is_found_is_a_copy_that_nobody_can_write() -> None:
     prefixes = Prefixes(1000)
     content, (values,) = entry(1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import logging
+import os
 import re
 import time
 from pathlib import Path
@@ -18,7 +18,7 @@ from stream_omni_client import StreamOmni
 
 from stream_omni.serving.engine_link import EngineLink
 from stream_omni.serving.errors import StageError
-from stream_omni.serving.event_log import EventLines
+from stream_omni.serving.event_log import EventLines, log_event
 from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.log_lines import JsonLog, to_json
 from stream_omni.serving.request_id import CURRENT, choose
@@ -159,13 +159,33 @@ def test_every_line_becomes_json(line: str, expected: dict[str, str]) -> None:
     assert json.loads(to_json(line)).items() >= expected.items()
 
 
-def test_the_log_of_a_server_passes_through_as_json_lines() -> None:
-    sink = io.BytesIO()
-    log = JsonLog(sink)
-    log.file.write(f"{TRITON}\n\nnot \xfftext\n".encode("latin-1") + b"the last, without an end")
-    log.close()
-    lines = [json.loads(line) for line in sink.getvalue().splitlines()]
+def test_the_log_of_a_server_passes_through_as_json_lines(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as sink:
+        log = JsonLog(sink.fileno())
+        log.file.write(f"{TRITON}\n\nnot \xfftext\n".encode("latin-1") + b"the last, without an end")
+        log.close()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["triton", "output", "output"]
+
+
+def test_a_full_disk_costs_lines_and_holds_nobody_up() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as sink:
+        log = JsonLog(sink.fileno())
+        for _ in range(2000):  # far more than a pipe holds
+            log.file.write(f"{TRITON}\n".encode())
+        log.close()
+        assert not log._thread.is_alive()
+
+
+def test_an_event_that_cannot_be_written_is_no_error() -> None:
+    kept = os.dup(2)
+    try:
+        with Path("/dev/full").open("wb") as full:
+            os.dup2(full.fileno(), 2)
+        log_event("turn", outcome="ok")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def test_what_the_supervisor_says_is_a_line_of_json(capfd: pytest.CaptureFixture[str]) -> None:

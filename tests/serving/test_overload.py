@@ -16,9 +16,11 @@ import pytest
 from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.metrics import (
     CANCEL_RELEASE_SECONDS,
+    KV_SLOTS,
     REJECTED,
     REQUESTS,
     STREAMS_ACTIVE,
+    STREAMS_CAPACITY,
     STREAMS_WAITING,
     Metric,
 )
@@ -203,7 +205,7 @@ def check_left(server: TritonServer, before: Scrape, count: int = 1) -> None:
 
 
 def test_a_dead_stage_is_an_error_that_is_counted_and_frees_the_turn(narrow: TritonServer) -> None:
-    """The last test of this server, whose vocoder stays dead."""
+    """All but the last test of this server, whose vocoder stays dead."""
     before = Scrape(narrow.metrics_url)
     stream = Stream(narrow.grpc_url, ENDLESS)
     first("audio")(stream)
@@ -214,6 +216,22 @@ def test_a_dead_stage_is_an_error_that_is_counted_and_frees_the_turn(narrow: Tri
     assert time.monotonic() - began_s < 2
     assert seconds_until(narrow.metrics_url, lambda now: now.in_use == 0, 2) < ONE_SECOND
     assert grown(before, narrow, REQUESTS, outcome="error") == grown(before, narrow, REQUESTS) == 1
+
+
+def test_a_dead_engine_holds_nothing_by_its_gauges(narrow: TritonServer) -> None:
+    """Its process can no longer say so. The last test of this server, whose llm stays dead."""
+    stream = Stream(narrow.grpc_url, {"text": "Tell me a tale", "max_tokens": 4000, "temperature": 1.5})
+    first("text", 3)(stream)
+    assert Scrape(narrow.metrics_url)(KV_SLOTS, stage="llm", state="used") == 1
+    kill(stub_of(narrow, "llm"), signal.SIGKILL)
+    assert (stream.finish().error or "").startswith("INTERNAL: the stage llm failed")
+    seconds_until(narrow.metrics_url, lambda now: gauges_of(now, "llm") == {0.0}, 2)
+    assert gauges_of(Scrape(narrow.metrics_url), "speech_top") == {0.0, PLACES}
+
+
+def gauges_of(scrape: Scrape, stage: str) -> set[float]:
+    names = {metric.name for metric in (KV_SLOTS, STREAMS_ACTIVE, STREAMS_CAPACITY)}
+    return {value for (name, labels), value in scrape.values.items() if name in names and ("stage", stage) in labels}
 
 
 def stub_of(server: TritonServer, model: str) -> int:

@@ -1,0 +1,100 @@
+"""A server at its capacity for as long as wanted, a fifth of its turns cancelled: everything that it holds stays level.
+
+`soak` of the measurements counts turns, for numbers that can be compared; this one is a test, and fails.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stream_omni_eval.turn_trace import TurnTrace
+
+from benchmarks.askers import ServedAsker
+from benchmarks.holdings import KINDS, TOLERANCES, Holdings, HoldingsWatch, growth
+from benchmarks.questions import mixed
+from benchmarks.results import Values, record
+from benchmarks.subjects import Subject, random_subject
+
+_STREAMS = 8
+_ANSWER_S = 2.0
+_CANCELLED_SHARE = 0.2
+_REST_S = 3.0  # longer than an engine's lease
+_LOOKS = 1200  # at what the server holds, at the most: a picture shows no more
+_SHORTEST_PERIOD_S = 0.5
+
+
+def run(minutes: float, cache: Path, folder: Path) -> tuple[list[Path], list[str]]:
+    """Returns the files written, and what was not as it should be."""
+    subject = random_subject("tiny", cache)  # leaks do not grow with the model, but turns get fast
+    path = record("endurance", {"minutes": minutes, "served": "random tiny"}, lambda: measure(subject, minutes), folder)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    from benchmarks.endurance_plot import draw  # needs matplotlib, the numbers do not
+
+    return [path, draw(result, path.with_suffix(".svg"))], faults(result["values"])
+
+
+def measure(subject: Subject, minutes: float) -> Values:
+    with subject.serve(_STREAMS) as server:
+        asker = ServedAsker(server.grpc_url)
+        company = _Company(asker, time.monotonic() + 60 * minutes)
+        with HoldingsWatch(server, max(_SHORTEST_PERIOD_S, 60 * minutes / _LOOKS)) as watch:
+            company.ask_until_the_end()
+        time.sleep(_REST_S)
+        rest = Holdings.of(server)
+        asker.close()
+    held = watch.columns()
+    return {
+        "endings": dict(company.endings),
+        "errors": company.errors[:10],
+        "held": held,
+        "growth": {kind: growth(held["seconds"], held[kind]) for kind in KINDS},
+        "tolerances": TOLERANCES,
+        "places_lost": rest.places_taken,
+    }
+
+
+def faults(values: dict[str, Any]) -> list[str]:
+    """Each with its number; empty for a run in which everything stayed level."""
+    risen = [
+        f"{kind} rose by {values['growth'][kind]:.1%}; at most {limit:.0%} is level"
+        for kind, limit in values["tolerances"].items()
+        if values["growth"][kind] > limit
+    ]
+    lost = [f"{values['places_lost']} places are taken after the end"] if values["places_lost"] else []
+    failed = [f"{values['endings']['failed']} turns failed, first: {values['errors'][0]}"] if values["errors"] else []
+    return [*risen, *lost, *failed]
+
+
+@dataclass
+class _Company:
+    asker: ServedAsker
+    until_s: float  # time.monotonic
+    endings: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+
+    def ask_until_the_end(self) -> None:
+        threads = [threading.Thread(target=self._ask, args=(stream,)) for stream in range(_STREAMS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _ask(self, stream: int) -> None:
+        ask, turn = mixed(_ANSWER_S), 0
+        while time.monotonic() < self.until_s:
+            generator = np.random.default_rng([7, stream, turn])
+            leave_after = int(generator.integers(1, 6)) if generator.random() < _CANCELLED_SHARE else None
+            self._note(self.asker.ask(ask(stream, turn), leave_after))
+            turn += 1
+
+    def _note(self, trace: TurnTrace) -> None:
+        self.endings["failed" if trace.error else "cancelled" if trace.left else "done"] += 1
+        if trace.error:
+            self.errors.append(trace.error)

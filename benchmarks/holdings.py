@@ -1,0 +1,102 @@
+"""What a server holds while it works: memory, open files, shared memory, places; and whether that stays level."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from benchmarks.memory import resident_mb
+from benchmarks.places import look
+from stream_omni.serving.launcher import TritonServer
+
+KINDS = ("resident_mb", "open_handles", "shared_mb", "places_taken")
+# What a line through the judged samples may rise, as a share of their mean. Memory breathes with what is asked, places
+# with who asks; those that are lost show after the end.
+TOLERANCES = {"resident_mb": 0.03, "open_handles": 0.03, "shared_mb": 0.03, "places_taken": 0.5}
+WARM_UP_SHARE = 0.25  # of the samples, which are not judged: allocators and caches fill
+
+
+@dataclass(frozen=True)
+class Holdings:
+    resident_mb: float
+    open_handles: int
+    shared_mb: float
+    places_taken: int  # turns and slots
+
+    @classmethod
+    def of(cls, server: TritonServer) -> Holdings:
+        assert server.process is not None
+        shared_bytes = 0
+        for region in server.shared_memory():
+            with suppress(FileNotFoundError):
+                shared_bytes += 512 * region.stat().st_blocks
+        group = server.process.pid
+        return cls(resident_mb(group), _open_handles(group), shared_bytes / 1e6, look(server.metrics_url).taken)
+
+
+class HoldingsWatch:
+    """Samples a server while used with ``with``: ``samples`` are (seconds since the start, what it held)."""
+
+    def __init__(self, server: TritonServer, period_s: float) -> None:
+        self.samples: list[tuple[float, Holdings]] = []
+        self._server, self._period_s = server, period_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> HoldingsWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def columns(self) -> dict[str, list[float]]:
+        """Seconds, and each kind."""
+        rows = [(at_s, *astuple(held)) for at_s, held in self.samples]
+        return dict(zip(("seconds", *KINDS), map(list, zip(*rows, strict=True)), strict=True))
+
+    def _watch(self) -> None:
+        began_s = time.monotonic()
+        while not self._over.is_set():
+            self.samples.append((time.monotonic() - began_s, Holdings.of(self._server)))
+            self._over.wait(self._period_s)
+
+
+def growth(seconds: Sequence[float], values: Sequence[float]) -> float:
+    """How far the line of least squares through what follows the warm-up rises, as a share of its mean; one thing
+    that is held where there was none counts whole."""
+    begin = int(len(values) * WARM_UP_SHARE)
+    at_s, held = np.array(seconds[begin:]), np.array(values[begin:], np.float64)
+    if len(held) < 2:
+        return 0.0
+    slope = np.polyfit(at_s - at_s[0], held, 1)[0]
+    return float(slope * (at_s[-1] - at_s[0]) / max(held.mean(), 1.0))
+
+
+def _open_handles(group: int) -> int:
+    return sum(_entries(process / "fd") for process in _processes(group))
+
+
+def _processes(group: int) -> Iterator[Path]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError):
+            if os.getpgid(int(process.name)) == group:
+                yield process
+
+
+def _entries(folder: Path) -> int:
+    try:
+        return len(os.listdir(folder))  # noqa: PTH208 (a list, at once: the process works on)
+    except OSError:
+        return 0
