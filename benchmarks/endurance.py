@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import numpy as np
 from stream_omni_eval.turn_trace import TurnTrace
 
 from benchmarks.askers import ServedAsker
-from benchmarks.holdings import KINDS, TOLERANCES, Holdings, HoldingsWatch, growth
+from benchmarks.holdings import KINDS, TOLERANCES, Holdings, columns, growth
 from benchmarks.questions import mixed
 from benchmarks.results import Values, record
 from benchmarks.subjects import Subject, random_subject
+from benchmarks.watch import Watch
 
 _STREAMS = 8
 _ANSWER_S = 2.0
@@ -44,12 +46,12 @@ def measure(subject: Subject, minutes: float) -> Values:
     with subject.serve(_STREAMS) as server:
         asker = ServedAsker(server.grpc_url)
         company = _Company(asker, time.monotonic() + 60 * minutes)
-        with HoldingsWatch(server, max(_SHORTEST_PERIOD_S, 60 * minutes / _LOOKS)) as watch:
+        with Watch(partial(Holdings.of, server), max(_SHORTEST_PERIOD_S, 60 * minutes / _LOOKS)) as watch:
             company.ask_until_the_end()
         time.sleep(_REST_S)
         rest = Holdings.of(server)
         asker.close()
-    held = watch.columns()
+    held = columns(watch.samples)
     return {
         "endings": dict(company.endings),
         "errors": company.errors[:10],

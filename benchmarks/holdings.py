@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -42,35 +39,10 @@ class Holdings:
         return cls(resident_mb(group), _open_handles(group), shared_bytes / 1e6, look(server.metrics_url).taken)
 
 
-class HoldingsWatch:
-    """Samples a server while used with ``with``: ``samples`` are (seconds since the start, what it held)."""
-
-    def __init__(self, server: TritonServer, period_s: float) -> None:
-        self.samples: list[tuple[float, Holdings]] = []
-        self._server, self._period_s = server, period_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> HoldingsWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def columns(self) -> dict[str, list[float]]:
-        """Seconds, and each kind."""
-        rows = [(at_s, *astuple(held)) for at_s, held in self.samples]
-        return dict(zip(("seconds", *KINDS), map(list, zip(*rows, strict=True)), strict=True))
-
-    def _watch(self) -> None:
-        began_s = time.monotonic()
-        while not self._over.is_set():
-            self.samples.append((time.monotonic() - began_s, Holdings.of(self._server)))
-            self._over.wait(self._period_s)
+def columns(samples: Sequence[tuple[float, Holdings]]) -> dict[str, list[float]]:
+    """Seconds, and each kind."""
+    rows = [(at_s, *astuple(held)) for at_s, held in samples]
+    return dict(zip(("seconds", *KINDS), map(list, zip(*rows, strict=True)), strict=True))
 
 
 def growth(seconds: Sequence[float], values: Sequence[float]) -> float:

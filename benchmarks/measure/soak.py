@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from stream_omni_eval.turn_trace import TurnTrace
 
 from benchmarks.askers import ServedAsker
-from benchmarks.memory import MemoryWatch, resident_mb
+from benchmarks.memory import resident_mb
 from benchmarks.places import look
 from benchmarks.plans import Plan
 from benchmarks.questions import mixed
 from benchmarks.results import Values
 from benchmarks.subjects import Subject
+from benchmarks.watch import Watch
 
 _STREAMS = 8
 _ANSWER_S = 2.0
@@ -27,7 +29,7 @@ def measure(subject: Subject, plan: Plan) -> Values:
     with subject.serve(_STREAMS) as server:
         assert server.process is not None
         group, asker = server.process.pid, ServedAsker(server.grpc_url)
-        with MemoryWatch(group) as memory:
+        with Watch(partial(resident_mb, group)) as memory:
             before = _run(asker, range(first))
             time.sleep(_REST_S)
             before_mb = resident_mb(group)

@@ -10,20 +10,21 @@ from stream_omni_eval.turn_trace import TurnTrace
 
 from benchmarks.askers import ServedAsker
 from benchmarks.load import Closed, closed_loop
-from benchmarks.memory import MemoryWatch
+from benchmarks.memory import resident_mb
 from benchmarks.plans import Plan
 from benchmarks.questions import spoken
 from benchmarks.results import Values
 from benchmarks.subjects import Subject
 from benchmarks.summary import Ratio, interleave
 from benchmarks.turn_metrics import describe_turns
+from benchmarks.watch import Watch
 
 
 def measure(subject: Subject, plan: Plan) -> Values:
     with subject.serve(slots=max(plan.levels)) as server:
         assert server.process is not None
         asker = ServedAsker(server.grpc_url)
-        with MemoryWatch(server.process.pid) as memory:
+        with Watch(partial(resident_mb, server.process.pid)) as memory:
             sides = {n: _side(asker, plan, n) for n in plan.levels}
             found = interleave(sides, plan.rounds)
         asker.close()

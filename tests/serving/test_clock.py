@@ -12,6 +12,7 @@ WRITES_IT_DOWN = {
     "stream_omni/chat_template.py": "the date that a checkpoint's template asks for",
     "stream_omni/serving/api_keys.py": "when a key was made; keys have no end",
     "stream_omni/serving/event_log.py": "the time of a line of the log",
+    "stream_omni/serving/open_telemetry.py": "when a span began",
     "client/stream_omni_eval/evaluation.py": "when a report was made",
 }
 
