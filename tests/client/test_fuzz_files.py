@@ -7,10 +7,12 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stream_omni_client import InvalidRequest
 from stream_omni_client.audio import read_audio
+
+from tests.fuzzing import cases
 
 QUICK, LONG = 400, 10_000
 
@@ -43,14 +45,8 @@ def spoiled(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-def fuzz(cases: int, by_chance: bool) -> None:
-    @settings(
-        max_examples=cases,
-        deadline=None,
-        database=None,
-        derandomize=not by_chance,
-        suppress_health_check=list(HealthCheck),
-    )
+def fuzz(count: int, by_chance: bool) -> None:
+    @cases(count, by_chance)
     @given(spoiled() | st.binary(max_size=100))
     def run(content: bytes) -> None:
         try:

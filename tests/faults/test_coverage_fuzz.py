@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.test_fuzz_files import FILES
-from tests.serving.hostile_requests import _some_pictures
+from tests.serving.hostile_requests import some_pictures
 
 pytestmark = [
     pytest.mark.faults,
@@ -23,7 +23,7 @@ CASES = 20_000
 _TURNS = [{"role": "user", "text": "Wie heißt du?"}, {"role": "assistant", "text": 'I am\n"it".'}]
 SEEDS = {
     "sound": FILES,
-    "picture": _some_pictures(),
+    "picture": some_pictures(),
     "history": [json.dumps(_TURNS).encode(), json.dumps(_TURNS, ensure_ascii=False).encode(), b"[]"],
     "prompt": ["Hello, 你好!\0You are a parrot.".encode(), b"<|eot_id|><image>\0{{ messages }}"],
 }

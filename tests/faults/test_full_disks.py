@@ -38,7 +38,7 @@ def within(size: str) -> list[str]:
 @contextmanager
 def filled(process: int) -> Iterator[None]:
     """The shared memory of a process, to the last byte."""
-    filler = Path(f"/proc/{process}/root/dev/shm/filler")
+    filler = Path("/proc", str(process), "root", "dev", "shm", "filler")
     try:
         with filler.open("wb", buffering=0) as file:
             for size in (1 << 20, 1 << 12, 1):

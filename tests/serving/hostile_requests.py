@@ -103,7 +103,7 @@ def histories() -> SearchStrategy[Inputs]:
 
 
 def pictures() -> SearchStrategy[Inputs]:
-    good = st.sampled_from(_some_pictures())
+    good = st.sampled_from(some_pictures())
     magic = st.sampled_from(
         [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WEBP", b"GIF89a", b"BM", b"II*\0"]
     )
@@ -144,7 +144,7 @@ def _spoiled(draw: Any, source: SearchStrategy[bytes]) -> bytes:
     return bytes(content)
 
 
-def _some_pictures() -> list[bytes]:
+def some_pictures() -> list[bytes]:
     noise = np.random.default_rng(0).integers(0, 255, (13, 17, 3), np.uint8)
     colour, made = Image.fromarray(noise), []
     grey16 = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)

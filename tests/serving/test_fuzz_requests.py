@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from PIL import Image
 
 from stream_omni.assets import Assets
@@ -24,6 +24,7 @@ from stream_omni.prompt import Question, build_prompt
 from stream_omni.serving.errors import InvalidRequestError
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.request import read_request
+from tests.fuzzing import cases
 from tests.serving.hostile_requests import ALL, Inputs
 
 QUICK, LONG = 400, 6000  # cases of each kind; there are six kinds
@@ -65,16 +66,10 @@ def check_sentence(sentence: str) -> None:
     assert not any(ord(letter) < 32 for letter in sentence)
 
 
-def fuzz(kind: str, assets: Assets, cases: int, by_chance: bool) -> None:
+def fuzz(kind: str, assets: Assets, count: int, by_chance: bool) -> None:
     accepted = [0, 0]
 
-    @settings(
-        max_examples=cases,
-        deadline=None,
-        database=None,
-        derandomize=not by_chance,
-        suppress_health_check=list(HealthCheck),
-    )
+    @cases(count, by_chance)
     @given(ALL[kind]())
     def run(inputs: Inputs) -> None:
         accepted[read(inputs, assets)] += 1
