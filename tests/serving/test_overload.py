@@ -169,7 +169,7 @@ def test_leaving_frees_everything_at_every_phase(narrow: TritonServer, phase: st
     before = Scrape(narrow.metrics_url)
     inputs, until = PHASES[phase]
     stream = Stream(narrow.grpc_url, {name: value for name, value in inputs.items() if value is not None})
-    seconds_until(narrow.metrics_url, lambda now: now(STREAMS_ACTIVE, stage="stream_omni") == 1, 5)
+    until_active(narrow, stream)
     until(stream)
     leave(stream, way)
     check_left(narrow, before)
@@ -186,6 +186,18 @@ def test_leaving_the_waiting_room_frees_the_chair(narrow: TritonServer, way: str
     for other in running:
         other.close(cancel=True)
     check_left(narrow, before, count=1 + PLACES)
+
+
+def until_active(server: TritonServer, stream: Stream) -> None:
+    """Fails with what ``stream`` said in the meantime."""
+    try:
+        seconds_until(server.metrics_url, lambda now: now(STREAMS_ACTIVE, stage="stream_omni") == 1, 5)
+    except AssertionError as error:
+        said = [stream.next() for _ in range(stream._answers.qsize())]
+        error.add_note(
+            "the stream said: " + ", ".join(str(one) if isinstance(one, str) else one["event"] for one in said)
+        )
+        raise
 
 
 def leave(stream: Stream, way: str) -> None:
