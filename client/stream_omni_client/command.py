@@ -23,6 +23,7 @@ COMMANDS = {
     "ask": Command("ask a question; see and hear the answer as it is made", "stream_omni_client.ask_command"),
     "voices": Command("list the voices that the server has", "stream_omni_client.voices_command"),
     "health": Command("see whether the server answers", "stream_omni_client.health_command"),
+    "gateway": Command("serve an OpenAI-compatible interface", "stream_omni_client.gateway.command", "gateway"),
     "serve": Command("start a server on a built directory", "stream_omni.serving.serve", "server"),
     "keys": Command("make, list and revoke a server's API keys", "stream_omni.serving.keys_command"),
     "build": Command("make a built directory from a checkpoint", "stream_omni_build.main", "build"),
@@ -87,8 +88,9 @@ def _help() -> str:
             *lines,
             "",
             "stream-omni COMMAND --help tells a command's options, stream-omni --version the version.",
-            'serve needs pip install "stream-omni[server]"; build, replay and record need "stream-omni[build]"; '
-            'eval needs "stream-omni[eval]", and "stream-omni[server]" as well to serve what it judges.',
+            'gateway needs pip install "stream-omni[gateway]"; serve needs "stream-omni[server]"; build, replay and record '
+            'need "stream-omni[build]"; eval needs "stream-omni[eval]", and "stream-omni[server]" as well to serve what it '
+            "judges.",
         ]
     )
 

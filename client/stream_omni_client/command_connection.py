@@ -25,6 +25,10 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 def connect(arguments: argparse.Namespace) -> StreamOmni:
     """Raises InvalidRequest, OSError."""
+    return StreamOmni(arguments.url, api_key=arguments.api_key, tls=choose_files(arguments))
+
+
+def choose_files(arguments: argparse.Namespace) -> Tls | bool | None:
+    """What the options say of TLS; None: the environment does. Raises InvalidRequest."""
     files = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key)
-    tls = Tls(*files) if any(files) else (arguments.tls or None)
-    return StreamOmni(arguments.url, api_key=arguments.api_key, tls=tls)
+    return Tls(*files) if any(files) else (arguments.tls or None)

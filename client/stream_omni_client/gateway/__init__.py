@@ -1,0 +1,1 @@
+"""The OpenAI-compatible gateway: HTTP in front, gRPC to a served Stream-Omni behind. Needs the extra ``gateway``."""
