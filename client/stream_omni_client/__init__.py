@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from stream_omni_client.access import Tls
+from stream_omni_client.async_client import AsyncStreamOmni
 from stream_omni_client.audio import Audio
 from stream_omni_client.client import StreamOmni
 from stream_omni_client.errors import (
@@ -27,6 +28,7 @@ from stream_omni_client.reply import Reply
 from stream_omni_client.turn import TurnOptions
 
 __all__ = [
+    "AsyncStreamOmni",
     "Audio",
     "AudioDelta",
     "Cancelled",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from stream_omni_client.access import Tls, choose_metadata, choose_tls
+from stream_omni_client.access import Tls
 from stream_omni_client.audio import AudioInput
-from stream_omni_client.errors import InvalidRequest, StreamOmniError
+from stream_omni_client.errors import StreamOmniError
 from stream_omni_client.image import ImageInput
 from stream_omni_client.reply import Reply
-from stream_omni_client.trace_context import choose_traceparent
-from stream_omni_client.turn import Output, Task, TurnOptions, turn_inputs
+from stream_omni_client.settings import MANAGEMENT_TIMEOUT_S, Settings
+from stream_omni_client.turn import Output, TurnOptions
 
 if TYPE_CHECKING:
+    from stream_omni_client.running_turn import RunningTurn
     from stream_omni_client.stream import Stream
-
-_MANAGEMENT_TIMEOUT_S = 10.0
 
 
 class StreamOmni:
@@ -42,12 +40,10 @@ class StreamOmni:
         first_event_timeout_s: float = 60.0,
         idle_timeout_s: float = 30.0,
     ) -> None:
-        if "://" in url or ":" not in url:
-            raise InvalidRequest(f"the url {url!r} is no gRPC endpoint: give host:port, such as localhost:8001")
-        from stream_omni_client.transport import Connection  # not at the top: gRPC is half of the package's import time
+        self._settings = Settings(url, api_key, tls, first_event_timeout_s, idle_timeout_s)
+        from stream_omni_client.connection import Connection  # not at the top: gRPC is half of the import's time
 
-        self._connection = Connection(url, choose_tls(tls), choose_metadata(api_key))
-        self._first_event_timeout_s, self._idle_timeout_s = first_event_timeout_s, idle_timeout_s
+        self._connection = Connection(self._settings)
 
     def __enter__(self) -> StreamOmni:
         return self
@@ -79,7 +75,7 @@ class StreamOmni:
         max_audio_ms, temperature, top_p, seed (:class:`TurnOptions`). ``traceparent`` (W3C Trace Context) puts the turn
         into a trace; left away, the application's active OpenTelemetry span does.
         """
-        return self._start("answer", text, audio, image, output, timeout_s, traceparent, options)
+        return self._start(self._settings.turn("answer", text, audio, image, output, timeout_s, traceparent, options))
 
     def chat(
         self,
@@ -93,11 +89,39 @@ class StreamOmni:
         **options: Unpack[TurnOptions],
     ) -> Reply:
         """Ask as with :meth:`stream`, and wait for the whole answer."""
-        return _finish(self._start("answer", text, audio, image, output, timeout_s, traceparent, options))
+        return _finish(
+            self.stream(
+                text,
+                audio=audio,
+                image=image,
+                output=output,
+                timeout_s=timeout_s,
+                traceparent=traceparent,
+                **options,
+            )
+        )
+
+    def stream_transcript(
+        self, audio: AudioInput, *, timeout_s: float | None = None, traceparent: str | None = None
+    ) -> Stream:
+        """Write down what was said, as it is understood: ``TranscriptDelta`` events, then ``Done``."""
+        return self._start(self._settings.turn("transcribe", None, audio, None, "text", timeout_s, traceparent, {}))
 
     def transcribe(self, audio: AudioInput, *, timeout_s: float | None = None, traceparent: str | None = None) -> Reply:
         """Write down what was said: the reply's ``transcript``."""
-        return _finish(self._start("transcribe", None, audio, None, "text", timeout_s, traceparent, {}))
+        return _finish(self.stream_transcript(audio, timeout_s=timeout_s, traceparent=traceparent))
+
+    def stream_speech(
+        self,
+        text: str,
+        *,
+        timeout_s: float | None = None,
+        traceparent: str | None = None,
+        **options: Unpack[TurnOptions],
+    ) -> Stream:
+        """Speak this very text, and get the speech as it is made: ``TextDelta`` and ``AudioDelta`` events, then
+        ``Done``."""
+        return self._start(self._settings.turn("speak", text, None, None, "speech", timeout_s, traceparent, options))
 
     def speak(
         self,
@@ -108,7 +132,7 @@ class StreamOmni:
         **options: Unpack[TurnOptions],
     ) -> Reply:
         """Speak this very text: the reply's ``audio``."""
-        return _finish(self._start("speak", text, None, None, "speech", timeout_s, traceparent, options))
+        return _finish(self.stream_speech(text, timeout_s=timeout_s, traceparent=traceparent, **options))
 
     def voices(self) -> list[str]:
         """The names that ``voice=`` takes; ``default`` is one of them."""
@@ -116,10 +140,10 @@ class StreamOmni:
 
     def info(self) -> dict[str, Any]:
         """What is served: voices, limits, output sample rate, checkpoint and version."""
-        info: dict[str, Any] = self._connection.model_parameter("info", _MANAGEMENT_TIMEOUT_S)
+        info: dict[str, Any] = self._connection.model_parameter("info", MANAGEMENT_TIMEOUT_S)
         return info
 
-    def ready(self, timeout_s: float = _MANAGEMENT_TIMEOUT_S) -> bool:
+    def ready(self, timeout_s: float = MANAGEMENT_TIMEOUT_S) -> bool:
         """Whether the server answers a turn of one token.
 
         Triton's own answer is not asked for: it says ready even of a model whose process died.
@@ -130,24 +154,10 @@ class StreamOmni:
             return False
         return True
 
-    def _start(
-        self,
-        task: Task,
-        text: str | None,
-        audio: AudioInput | None,
-        image: ImageInput | None,
-        output: Output,
-        timeout_s: float | None,
-        traceparent: str | None,
-        options: TurnOptions,
-    ) -> Stream:
+    def _start(self, turn: RunningTurn) -> Stream:
         from stream_omni_client.stream import Stream
-        from stream_omni_client.transport import Limits
 
-        request_id = secrets.token_hex(8)
-        inputs = turn_inputs(text, audio, image, output, task, options)
-        limits = Limits(self._first_event_timeout_s, self._idle_timeout_s, timeout_s)
-        return Stream(self._connection.start(request_id, inputs, limits, choose_traceparent(traceparent)), request_id)
+        return Stream(self._connection, turn)
 
 
 def _finish(stream: Stream) -> Reply:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import TracebackType
 
-from stream_omni_client.errors import ServerError
-from stream_omni_client.events import Done, Event
+import grpc
+
+from stream_omni_client.connection import Connection
+from stream_omni_client.events import Event
 from stream_omni_client.reply import Reply
-from stream_omni_client.transport import Responses
+from stream_omni_client.running_turn import RunningTurn
 
 
 class Stream(Iterator[Event]):
@@ -17,12 +19,19 @@ class Stream(Iterator[Event]):
     Use it with ``with``: leaving the block early cancels the turn on the server. :attr:`reply` fills as events come.
     """
 
-    def __init__(self, responses: Responses, request_id: str) -> None:
-        self.request_id = request_id
-        self.reply = Reply(request_id)
-        self._responses = responses
-        self._expected_seq = 0
-        self._over = False
+    def __init__(self, connection: Connection, turn: RunningTurn) -> None:
+        self._turn = turn
+        self._call = connection.start(turn)
+
+    @property
+    def request_id(self) -> str:
+        """Names the turn in the server's logs."""
+        return self._turn.request.request_id
+
+    @property
+    def reply(self) -> Reply:
+        """What the turn has brought so far."""
+        return self._turn.reply
 
     def __enter__(self) -> Stream:
         return self
@@ -33,36 +42,35 @@ class Stream(Iterator[Event]):
         self.close()
 
     def __del__(self) -> None:
-        self.close()  # `for event in client.stream(...): break` leaves early too
+        if hasattr(self, "_call"):
+            self.close()  # `for event in client.stream(...): break` leaves early too
 
     def __next__(self) -> Event:
-        if self._over:
+        if self._turn.is_over:
             raise StopIteration
         try:
-            event = self._receive()
+            return self._receive()
         except BaseException:
             self.close()
             raise
-        self.reply.add(event)
-        if isinstance(event, Done):
-            self._over = True
-            self._responses.drain()
-        return event
 
     def close(self) -> None:
         """Cancel the turn if it is not over. May be called twice, and from another thread."""
-        if not self._over:
-            self._over = True
-            self._responses.cancel()
+        if not self._turn.is_over:
+            self._turn.is_over = True
+            self._call.cancel()
 
     def _receive(self) -> Event:
-        event = next(self._responses, None)
-        if event is None:
-            raise self._broken("the stream ended before the turn was done")
-        if event.seq != self._expected_seq:
-            raise self._broken(f"event {event.seq} came where event {self._expected_seq} was due")
-        self._expected_seq += 1
-        return event
-
-    def _broken(self, what: str) -> ServerError:
-        return ServerError(what, reason="PROTOCOL", request_id=self.request_id)
+        try:
+            arrival = self._call.read(self._turn.patience_s)
+        except TimeoutError:
+            raise self._turn.silence() from None
+        except grpc.RpcError as error:
+            raise self._turn.failure(error) from error
+        if arrival is None:
+            raise self._turn.ended()
+        try:
+            return self._turn.take(*arrival)
+        finally:
+            if self._turn.is_over:
+                self._call.drain()

@@ -10,6 +10,7 @@ import pytest
 from stream_omni_client import StreamOmni
 
 from stream_omni.serving.launcher import TritonServer
+from tests.client.blocking_twin import BlockingTwin
 
 PROTOCOL_MODEL = Path(__file__).parent / "protocol_model"
 
@@ -33,9 +34,16 @@ def protocol_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.grpc_url
 
 
+@pytest.fixture(params=[StreamOmni, BlockingTwin], ids=["sync", "async"])
+def twin(request: pytest.FixtureRequest) -> type[StreamOmni]:
+    """The class of the client: both keep every promise."""
+    kind: type[StreamOmni] = request.param
+    return kind
+
+
 @pytest.fixture
-def client(protocol_url: str) -> Iterator[StreamOmni]:
-    with StreamOmni(protocol_url, first_event_timeout_s=5, idle_timeout_s=5) as client:
+def client(twin: type[StreamOmni], protocol_url: str) -> Iterator[StreamOmni]:
+    with twin(protocol_url, first_event_timeout_s=5, idle_timeout_s=5) as client:
         yield client
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 MEDIA = ROOT / "build" / "demo" / "media"
 
 
-@pytest.mark.parametrize(("document", "count", "written"), [("docs/client.md", 6, 2), ("README.md", 1, 1)])
+@pytest.mark.parametrize(("document", "count", "written"), [("docs/client.md", 7, 2), ("README.md", 1, 1)])
 def test_the_examples_run(
     document: str, count: int, written: int, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,8 +72,8 @@ def test_a_broken_protocol_is_a_server_error(client: StreamOmni, question: str, 
     assert caught.value.request_id
 
 
-def test_no_first_event_is_a_deadline_and_cancels(protocol_url: str) -> None:
-    with StreamOmni(protocol_url, first_event_timeout_s=0.3, idle_timeout_s=30) as client:
+def test_no_first_event_is_a_deadline_and_cancels(protocol_url: str, twin: type[StreamOmni]) -> None:
+    with twin(protocol_url, first_event_timeout_s=0.3, idle_timeout_s=30) as client:
         before = cancelled_turns(client)
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="first_event_timeout_s"):
@@ -82,8 +82,8 @@ def test_no_first_event_is_a_deadline_and_cancels(protocol_url: str) -> None:
         wait_for_cancelled_turns(client, before + 1)
 
 
-def test_silence_between_events_is_a_deadline_and_cancels(protocol_url: str) -> None:
-    with StreamOmni(protocol_url, first_event_timeout_s=30, idle_timeout_s=0.3) as client:
+def test_silence_between_events_is_a_deadline_and_cancels(protocol_url: str, twin: type[StreamOmni]) -> None:
+    with twin(protocol_url, first_event_timeout_s=30, idle_timeout_s=0.3) as client:
         before = cancelled_turns(client)
         with client.stream("pause") as stream:
             assert next(stream).seq == 0
@@ -99,8 +99,8 @@ def test_the_whole_turn_s_time_is_limited(client: StreamOmni) -> None:
     assert time.monotonic() - began < 2
 
 
-def test_a_slow_reader_is_no_silent_server(protocol_url: str) -> None:
-    with StreamOmni(protocol_url, idle_timeout_s=0.3) as client, client.stream("hello") as stream:
+def test_a_slow_reader_is_no_silent_server(protocol_url: str, twin: type[StreamOmni]) -> None:
+    with twin(protocol_url, idle_timeout_s=0.3) as client, client.stream("hello") as stream:
         for _ in stream:
             time.sleep(0.4)
 
@@ -143,9 +143,9 @@ def test_turns_of_one_client_do_not_disturb_one_another(client: StreamOmni) -> N
         assert next(endless).seq == 1
 
 
-def test_a_server_that_shuts_down_takes_no_turn(own_server: TritonServer) -> None:
+def test_a_server_that_shuts_down_takes_no_turn(own_server: TritonServer, twin: type[StreamOmni]) -> None:
     assert own_server.process is not None
-    with StreamOmni(own_server.grpc_url) as client, client.stream("endless") as stream:
+    with twin(own_server.grpc_url) as client, client.stream("endless") as stream:
         next(stream)
         own_server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
@@ -153,30 +153,30 @@ def test_a_server_that_shuts_down_takes_no_turn(own_server: TritonServer) -> Non
             client.chat("hello")
 
 
-def test_clients_that_come_and_go_leave_the_server_standing(protocol_url: str) -> None:
+def test_clients_that_come_and_go_leave_the_server_standing(protocol_url: str, twin: type[StreamOmni]) -> None:
     """Leaving at the last event, before the stream's end, crashed tritonserver 2.51 after 30 to 1200 turns."""
     for _ in range(150):
-        with StreamOmni(protocol_url) as client:
+        with twin(protocol_url) as client:
             client.chat("hello")
-        with StreamOmni(protocol_url) as client, pytest.raises(ServerError, match="llm is gone"):
+        with twin(protocol_url) as client, pytest.raises(ServerError, match="llm is gone"):
             client.chat("break")
-    with StreamOmni(protocol_url) as client:
+    with twin(protocol_url) as client:
         assert client.ready()
 
 
-def test_nothing_listens() -> None:
-    with StreamOmni("127.0.0.1:1") as client, pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:1") as caught:
+def test_nothing_listens(twin: type[StreamOmni]) -> None:
+    with twin("127.0.0.1:1") as client, pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:1") as caught:
         client.chat("hello")
     assert caught.value.__cause__ is not None
-    with StreamOmni("127.0.0.1:1") as client:
+    with twin("127.0.0.1:1") as client:
         assert not client.ready()
         with pytest.raises(ConnectionFailed):
             client.voices()
 
 
-def test_a_killed_server_ends_the_stream_with_an_error(own_server: TritonServer) -> None:
+def test_a_killed_server_ends_the_stream_with_an_error(own_server: TritonServer, twin: type[StreamOmni]) -> None:
     assert own_server.process is not None
-    with StreamOmni(own_server.grpc_url, idle_timeout_s=5) as client, client.stream("endless") as stream:
+    with twin(own_server.grpc_url, idle_timeout_s=5) as client, client.stream("endless") as stream:
         next(stream)
         os.kill(own_server.process.pid, signal.SIGKILL)
         began = time.monotonic()
@@ -185,8 +185,8 @@ def test_a_killed_server_ends_the_stream_with_an_error(own_server: TritonServer)
         assert time.monotonic() - began < 3
 
 
-def test_a_dead_model_process_is_noticed_by_its_silence(own_server: TritonServer) -> None:
-    with StreamOmni(own_server.grpc_url, idle_timeout_s=1) as client:
+def test_a_dead_model_process_is_noticed_by_its_silence(own_server: TritonServer, twin: type[StreamOmni]) -> None:
+    with twin(own_server.grpc_url, idle_timeout_s=1) as client:
         began = time.monotonic()
         with pytest.raises((DeadlineExceeded, ServerError)):
             client.chat("die")

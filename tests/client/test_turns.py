@@ -105,6 +105,15 @@ def test_transcribe_and_speak_are_tasks_of_their_own(client: StreamOmni) -> None
     assert (sent(spoken)["task"], sent(spoken)["output"], sent(spoken)["text"]) == (["speak"], ["speech"], ["hello"])
 
 
+def test_speech_and_transcripts_stream_too(client: StreamOmni) -> None:
+    with client.stream_transcript(QUESTION) as stream:
+        assert [type(event) for event in stream] == [TranscriptDelta, TranscriptDelta, Done]
+    assert (sent(stream.reply)["task"], stream.reply.transcript) == (["transcribe"], "what is this")
+    with client.stream_speech("hello", voice="default") as stream:
+        assert [type(event) for event in stream] == [TextDelta, AudioDelta, TextDelta, AudioDelta, Done]
+    assert (sent(stream.reply)["task"], sent(stream.reply)["voice"]) == (["speak"], ["default"])
+
+
 def test_an_answer_can_be_the_next_question(client: StreamOmni) -> None:
     answer = client.chat("hello", output="speech").audio
     assert answer is not None

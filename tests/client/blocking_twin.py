@@ -1,0 +1,77 @@
+"""The asynchronous client, driven as its twin is, so that the same tests hold for both."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from stream_omni_client import AsyncStreamOmni, Event, Reply
+from stream_omni_client.async_stream import AsyncStream
+
+_BOUND_S = 60.0  # of the tests; the client's own limits are shorter
+
+
+class BlockingTwin:
+    """Takes the calls of :class:`StreamOmni`; an event loop of its own makes them of :class:`AsyncStreamOmni`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._client = AsyncStreamOmni(*arguments, **options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> BlockingTwin:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.run(self._client.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_BOUND_S)
+        self._loop.close()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda *arguments, **options: self.run(getattr(self._client, name), *arguments, **options)
+
+    def run(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        async def call() -> Any:
+            result = method(*arguments, **options)
+            return await result if inspect.isawaitable(result) else result
+
+        result = asyncio.run_coroutine_threadsafe(call(), self._loop).result(_BOUND_S)
+        return BlockingStream(self, result) if isinstance(result, AsyncStream) else result
+
+
+class BlockingStream(Iterator[Event]):
+    def __init__(self, twin: BlockingTwin, stream: AsyncStream) -> None:
+        self._twin, self._stream = twin, stream
+
+    def __enter__(self) -> BlockingStream:
+        self._twin.run(self._stream.__aenter__)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._twin.run(self._stream.__aexit__, *error)
+
+    def __next__(self) -> Event:
+        try:
+            event: Event = self._twin.run(self._stream.__anext__)
+        except StopAsyncIteration:
+            raise StopIteration from None
+        return event
+
+    @property
+    def reply(self) -> Reply:
+        return self._stream.reply
+
+    @property
+    def request_id(self) -> str:
+        return self._stream.request_id
+
+    def close(self) -> None:
+        self._twin.run(self._stream.close)
