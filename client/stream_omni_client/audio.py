@@ -52,10 +52,11 @@ AudioInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArra
 """A path, an encoded file's bytes, an open binary file, ``(array, sample_rate_hz)``, or an earlier answer's audio."""
 
 
-def read_audio(source: AudioInput) -> tuple[NDArray[np.float32], int]:
+def read_audio(source: AudioInput, longest_s: float = float("inf")) -> tuple[NDArray[np.float32], int]:
     """Mono samples float32 [N] in -1..1 and their rate in Hz; channels are averaged.
 
-    Raises :class:`InvalidRequest` for what is no sound, OSError for a file that cannot be read.
+    Raises :class:`InvalidRequest` for what is no sound, or a file of more than ``longest_s``; OSError for a file that
+    cannot be read.
     """
     if isinstance(source, Audio):
         return source.numpy(), source.sample_rate_hz
@@ -63,23 +64,26 @@ def read_audio(source: AudioInput) -> tuple[NDArray[np.float32], int]:
         samples, rate = source
         return _to_mono(_to_float(np.asarray(samples))), int(rate)
     if isinstance(source, (str, os.PathLike)):
-        return _decode(Path(source).read_bytes(), f"the file {os.fspath(source)}")
+        return _decode(Path(source).read_bytes(), f"the file {os.fspath(source)}", longest_s)
     if isinstance(source, bytes):
-        return _decode(source, "the audio")
+        return _decode(source, "the audio", longest_s)
     if hasattr(source, "read"):
-        return _decode(source.read(), "the audio")
+        return _decode(source.read(), "the audio", longest_s)
     raise TypeError(f"audio is a path, bytes, an open file or (array, rate), not {type(source).__name__}")
 
 
-def _decode(content: bytes, name: str) -> tuple[NDArray[np.float32], int]:
+def _decode(content: bytes, name: str, longest_s: float) -> tuple[NDArray[np.float32], int]:
     import soundfile  # not at the top: it loads a C library that text-only users never need
 
     blocks: list[NDArray[np.float32]] = []
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:  # in blocks, for a broken header may claim any length
+            rate, read = int(file.samplerate), 0
             while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
                 blocks.append(_to_mono(block))
-            rate = int(file.samplerate)
+                read += len(block)
+                if read > longest_s * rate:  # silence can be packed to next to nothing
+                    raise InvalidRequest(f"{name} lasts more than {longest_s:g} s; send a shorter piece")
     except soundfile.SoundFileError as error:
         raise InvalidRequest(f"{name} is no sound file that can be read (WAV, FLAC, OGG, MP3)") from error
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate

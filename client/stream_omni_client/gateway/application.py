@@ -6,9 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
-from stream_omni_client.gateway import health
+from stream_omni_client.gateway import chat, health, metrics_page, models, speech, transcriptions
+from stream_omni_client.gateway.api_errors import routing_error
 from stream_omni_client.gateway.gateway import Gateway
+from stream_omni_client.gateway.requests_middleware import RequestsMiddleware
 from stream_omni_client.gateway.settings import Settings
 
 
@@ -23,6 +28,19 @@ def create_application(settings: Settings) -> Starlette:
         finally:
             await gateway.close()
 
-    application = Starlette(routes=[*health.routes()], lifespan=lifespan)
+    routes: list[BaseRoute] = [
+        *chat.routes(),
+        *speech.routes(),
+        *transcriptions.routes(),
+        *models.routes(),
+        *health.routes(),
+        *metrics_page.routes(),
+    ]
+    application = Starlette(
+        routes=routes,
+        middleware=[Middleware(RequestsMiddleware, gateway=gateway, routes=routes)],
+        exception_handlers={HTTPException: routing_error},
+        lifespan=lifespan,
+    )
     application.state.gateway = gateway
     return application

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
 
 from stream_omni_client.command_connection import add_connection, choose_files
 from stream_omni_client.command_exit import run
+from stream_omni_client.errors import InvalidRequest
+from stream_omni_client.gateway.api_keys import KeyFileError, read_keys
 from stream_omni_client.gateway.application import create_application
 from stream_omni_client.gateway.settings import Settings
 
 _DEFAULTS = Settings()
+_STDOUT = 1
+_BACKLOG = 2048  # uvicorn's own
 
 
 def main(argv: list[str]) -> int:
@@ -24,21 +32,58 @@ def main(argv: list[str]) -> int:
     return run(lambda: _serve(_settings(arguments)))
 
 
+class GatewayServer(uvicorn.Server):
+    """Says where it is once it answers."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        assert sockets is not None
+        host, port = sockets[0].getsockname()[:2]
+        where = f"[{host}]" if ":" in host else host
+        _say(f"HTTP     {'https' if self.config.is_ssl else 'http'}://{where}:{port}\nready")
+
+
 def _serve(settings: Settings) -> int:
-    config = uvicorn.Config(
+    """Raises InvalidRequest and OSError for settings that cannot be."""
+    if settings.api_keys is not None:
+        try:
+            read_keys(settings.api_keys)
+        except KeyFileError as error:
+            raise InvalidRequest(str(error)) from None
+    server = GatewayServer(_configuration(settings))
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    with _listen(settings.host, settings.port) as listening:
+        server.run([listening])
+    return 0 if server.started else 1
+
+
+def _configuration(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         create_application(settings),
-        host=settings.host,
-        port=settings.port,
         ssl_certfile=settings.https_cert,
         ssl_keyfile=settings.https_key,
         timeout_graceful_shutdown=settings.drain_timeout_s,
-        access_log=False,  # a JSON line per request says more
+        access_log=False,  # a JSON line per request says more, and uvicorn's failures would tell what was in them
+        log_config=None,
+        log_level="critical",
         server_header=False,
-        log_level="warning",
+        proxy_headers=False,  # nobody's address is looked at
     )
-    server = uvicorn.Server(config)
-    server.run()
-    return 0 if server.started else 1
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+def _say(text: str) -> None:
+    """Unbuffered, and lost where nobody reads: that must not end a gateway."""
+    with suppress(OSError):
+        os.write(_STDOUT, f"{text}\n".encode())
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -52,7 +97,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         https_key=arguments.https_key,
         api_keys=arguments.api_keys,
         model=arguments.model,
+        aliases=tuple(arguments.alias),
         fetch_pictures=arguments.fetch_pictures,
+        first_event_timeout_s=arguments.first_event_timeout,
+        idle_timeout_s=arguments.idle_timeout,
         turn_timeout_s=arguments.turn_timeout,
         drain_timeout_s=arguments.drain_timeout,
     )
@@ -63,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="stream-omni gateway",
         description="Serve the OpenAI-compatible HTTP interface in front of a served Stream-Omni (docs/gateway.md).",
     )
+    add_connection(parser)
     door = parser.add_argument_group("the door that it opens")
     door.add_argument("--host", default=_DEFAULTS.host, help="0.0.0.0 lets everybody in (default: %(default)s)")
     door.add_argument("--port", type=int, default=_DEFAULTS.port, help="0: any free port (default: %(default)s)")
@@ -71,9 +120,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     door.add_argument("--https-cert", type=Path, metavar="PEM", help="the gateway's own certificate")
     door.add_argument("--https-key", type=Path, metavar="PEM", help="its key")
-    door.add_argument("--model", default=_DEFAULTS.model, help="the name that callers give (default: %(default)s)")
-    door.add_argument("--fetch-pictures", action="store_true", help="take pictures by http(s) URL from public addresses")
-    door.add_argument("--turn-timeout", type=float, default=_DEFAULTS.turn_timeout_s, metavar="S")
-    door.add_argument("--drain-timeout", type=int, default=_DEFAULTS.drain_timeout_s, metavar="S")
-    add_connection(parser)
+    door.add_argument("--model", default=_DEFAULTS.model, help="what callers name the model (default: %(default)s)")
+    door.add_argument(
+        "--alias", action="append", default=[], metavar="NAME", help="another name for it; may be given several times"
+    )
+    door.add_argument("--fetch-pictures", action="store_true", help="also take pictures by URL, from public addresses")
+    _add_times(parser)
     return parser
+
+
+def _add_times(parser: argparse.ArgumentParser) -> None:
+    times = parser.add_argument_group("times, in seconds")
+    for name, default, what in (
+        ("first-event", _DEFAULTS.first_event_timeout_s, "the server's first word of an answer"),
+        ("idle", _DEFAULTS.idle_timeout_s, "the silence between two pieces of an answer"),
+        ("turn", _DEFAULTS.turn_timeout_s, "a whole answer"),
+        ("drain", _DEFAULTS.drain_timeout_s, "what running requests get to finish in at the end"),
+    ):
+        kind = type(default)
+        times.add_argument(f"--{name}-timeout", type=kind, default=default, metavar="S", help=f"{what} ({default:g})")

@@ -10,18 +10,22 @@ from stream_omni_client.access import Tls
 
 @dataclass(frozen=True)
 class GatewayLimits:
-    """What one request may ask for. The server behind has limits of its own (docs/limits.md), which hold as well."""
+    """Of requests. The server behind has limits of its own (docs/limits.md), which hold as well."""
 
-    max_body_bytes: int = 48_000_000  # a picture or a sound in base64 takes a third more than it is
-    max_picture_fetch_bytes: int = 20_000_000  # the server's own limit of a picture
-    picture_fetch_timeout_s: float = 10.0  # of one picture, redirects included
-    max_picture_redirects: int = 3
+    max_requests: int = 64  # at once; several times what one server answers, each with a body in memory
+    quota_wait_s: float = 3.0  # for a place of a key's, as at the server's own door
+    max_body_bytes: int = 32_000_000  # three large photographs in base64; a body is held three times while it is read
+    body_timeout_s: float = 60.0
+    max_question_s: float = 60.0  # only to bound what a small file may unpack to: the server takes 30 s
+    max_fetched_bytes: int = 20_000_000  # of a picture by URL: the server's own limit of a picture
+    fetch_timeout_s: float = 10.0  # of a picture by URL, redirects included
+    max_redirects: int = 3
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``api_keys``: the file that ``stream-omni keys`` writes, None lets everybody in. ``model``: the name that callers
-    give. ``triton_*``: how the server behind is reached."""
+    """``api_keys``: the file that ``stream-omni keys`` writes, None lets everybody in. ``model`` and ``aliases``: the
+    names that callers may give. ``triton_*``: how the server behind is reached."""
 
     triton_url: str = "localhost:8001"
     triton_api_key: str | None = None  # None: the environment's, as for every client
@@ -32,9 +36,12 @@ class Settings:
     https_key: Path | None = None
     api_keys: Path | None = None
     model: str = "stream-omni"
+    aliases: tuple[str, ...] = ()
     fetch_pictures: bool = False  # pictures by http(s) URL
     first_event_timeout_s: float = 60.0
     idle_timeout_s: float = 30.0
     turn_timeout_s: float = 600.0
+    ready_for_s: float = 5.0  # how long an answer of /health holds
+    ready_timeout_s: float = 10.0
     drain_timeout_s: int = 30  # what running requests get to finish in
     limits: GatewayLimits = field(default_factory=GatewayLimits)

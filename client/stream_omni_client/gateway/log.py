@@ -1,0 +1,20 @@
+"""What happened, as one line of JSON each on stderr: never a word, a sound or a picture of anybody."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+_STDERR = 2
+
+
+def log_event(event: str, level: str = "info", **fields: Any) -> None:
+    """Fields that are None are left away. A line that the log has no room for is lost: no request may fail by that."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    told = {name: value for name, value in fields.items() if value is not None}
+    line = json.dumps({"time": now, "level": level, "event": event, **told}, default=str)
+    with suppress(OSError):
+        os.write(_STDERR, f"{line}\n".encode())
