@@ -10,9 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from stream_omni_client.gateway import chat, health, metrics_page, models, speech, transcriptions
+from stream_omni_client.gateway import chat, health, metrics_page, models, page, speech, transcriptions
 from stream_omni_client.gateway.api_errors import routing_error
 from stream_omni_client.gateway.gateway import Gateway
+from stream_omni_client.gateway.realtime import endpoint as realtime
 from stream_omni_client.gateway.requests_middleware import RequestsMiddleware
 from stream_omni_client.gateway.settings import Settings
 
@@ -35,6 +36,8 @@ def create_application(settings: Settings) -> Starlette:
         *models.routes(),
         *health.routes(),
         *metrics_page.routes(),
+        *realtime.routes(gateway),
+        *page.routes(),
     ]
     application = Starlette(
         routes=routes,

@@ -69,6 +69,9 @@ def _configuration(settings: Settings) -> uvicorn.Config:
         log_level="critical",
         server_header=False,
         proxy_headers=False,  # nobody's address is looked at
+        ws_max_size=2
+        * settings.realtime.max_message_bytes,  # beyond it the connection breaks; between, an event says so
+        ws_per_message_deflate=False,  # sound in base64 gains a quarter by it and costs a processor
     )
 
 

@@ -14,10 +14,15 @@ class Fields:
 
     def __init__(self, values: Mapping[str, Any], path: str = "") -> None:
         self._values = {name: value for name, value in values.items() if value is not None}
+        self._nulls = values.keys() - self._values.keys()
         self._path = path
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
+
+    def is_null(self, name: str) -> bool:
+        """For fields that null turns off."""
+        return name in self._nulls
 
     def path(self, name: str) -> str:
         return f"{self._path}{name}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream_omni_client.access import Tls
+from stream_omni_client.gateway.realtime.limits import RealtimeLimits
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,4 @@ class Settings:
     ready_timeout_s: float = 10.0
     drain_timeout_s: int = 30  # what running requests get to finish in
     limits: GatewayLimits = field(default_factory=GatewayLimits)
+    realtime: RealtimeLimits = field(default_factory=RealtimeLimits)
