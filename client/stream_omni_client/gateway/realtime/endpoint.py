@@ -61,6 +61,7 @@ class RealtimeEndpoint:
             return
         self._count += 1
         self._meter.sessions.inc()
+        self._activities.prepare()
         try:
             await websocket.accept(_subprotocol(websocket))
             await _Run(self._gateway, holder, served, self._activities, self._meter).run(websocket)

@@ -37,16 +37,26 @@ class SileroVoiceActivity:
 
 
 class VoiceActivities:
-    """The networks of one gateway: as many as sessions have needed at once, lent again instead of made again."""
+    """The networks of one gateway: as many as sessions have needed at once, lent again instead of made again, and one
+    more, so that nobody waits while his is made."""
 
     def __init__(self) -> None:
         self._free: list[SileroVoiceActivity] = []
+        self._spare: asyncio.Task[SileroVoiceActivity] | None = None
+
+    def prepare(self) -> None:
+        """Somebody may soon need one. It is made in a thread, for the others must not wait."""
+        if not self._free and self._spare is None:
+            self._spare = asyncio.create_task(asyncio.to_thread(SileroVoiceActivity))
 
     async def lend(self) -> SileroVoiceActivity:
-        """One for a new stream; made in a thread, for the others must not wait."""
+        """One for a new stream."""
         if self._free:
             return self._free.pop()
-        return await asyncio.to_thread(SileroVoiceActivity)
+        self.prepare()
+        assert self._spare is not None
+        spare, self._spare = self._spare, None
+        return await spare
 
     def take_back(self, network: SileroVoiceActivity) -> None:
         network.reset()

@@ -11,6 +11,9 @@ import { AnswerTurn, Turns, UserTurn } from "./turns.js";
 
 const LONGEST_QUESTION_MS = 29500; // the server takes 30 s
 const SHORTEST_QUESTION_MS = 250;
+const SOUND_UNDER_WAY_MS = 120; // between the lips and the last piece of what was said
+const BEFOREHAND = 5; // pieces of 40 ms from before the button was down: fingers are later than tongues
+const MICROPHONE_RESTS_MS = 20000; // after a question, so that the next one begins without delay
 
 class App {
   constructor() {
@@ -40,6 +43,7 @@ class App {
     this.playing = null; // the answer that is or will be heard
     this.current = null; // the response that is being made
     this.isRecording = this.isSpeaking = false; // the user: holds the button; is heard to speak
+    this.beforehand = [];
     this.askedAt = performance.now();
   }
 
@@ -139,44 +143,62 @@ class App {
     if (this.isRecording || this.isOpening) return;
     this.interrupt();
     this.isOpening = this.wantsRecording = true;
+    this.showPhase();
     const isOpen = await this.openMicrophone();
     this.isOpening = false;
-    if (!isOpen || !this.wantsRecording) {
+    if (isOpen && this.wantsRecording) {
+      this.isRecording = true;
+      this.recordingSince = performance.now();
+      this.connection.send({ type: "input_audio_buffer.clear" });
+      for (const piece of this.beforehand.splice(0)) this.append(piece);
+      this.controls.unnotice();
+      this.tooLong = setTimeout(() => this.finishRecording(), LONGEST_QUESTION_MS);
+    } else {
+      this.controls.recordingEnded();
       if (isOpen) this.controls.notice("The microphone is ready. Hold the button while you speak.");
-      this.showPhase();
-      return;
     }
-    this.isRecording = true;
-    this.recordingSince = performance.now();
-    this.connection.send({ type: "input_audio_buffer.clear" });
-    this.controls.unnotice();
-    this.tooLong = setTimeout(() => this.finishRecording(), LONGEST_QUESTION_MS);
     this.showPhase();
   }
 
   finishRecording() {
     this.wantsRecording = false;
     if (!this.isRecording) return;
-    const lastedMs = performance.now() - this.recordingSince;
-    this.stopRecording();
-    if (lastedMs < SHORTEST_QUESTION_MS) {
+    if (performance.now() - this.recordingSince < SHORTEST_QUESTION_MS) {
+      this.stopRecording();
       this.controls.notice("That was too short. Hold the button while you speak.");
       return;
     }
-    this.connection.send({ type: "input_audio_buffer.commit" });
-    this.ask();
+    clearTimeout(this.tooLong);
+    const endedAt = performance.now();
+    this.isAsking = true;
+    setTimeout(() => {
+      if (!this.isRecording) return; // the connection was lost meanwhile
+      this.stopRecording();
+      this.connection.send({ type: "input_audio_buffer.commit" });
+      this.ask(endedAt);
+    }, SOUND_UNDER_WAY_MS);
   }
 
   stopRecording() {
     clearTimeout(this.tooLong);
     this.isRecording = this.wantsRecording = false;
-    this.microphone.close();
+    this.controls.recordingEnded();
+    this.microphone.closeAfter(MICROPHONE_RESTS_MS);
     this.controls.showLevel(0);
     this.showPhase();
   }
 
   hear(piece, level) {
-    this.controls.showLevel(level);
+    if (this.isRecording || this.controls.mode === "free") {
+      this.controls.showLevel(level);
+      this.append(piece);
+    } else {
+      this.beforehand.push(piece);
+      if (this.beforehand.length > BEFOREHAND) this.beforehand.shift();
+    }
+  }
+
+  append(piece) {
     this.connection.send({ type: "input_audio_buffer.append", audio: encodeSamples(piece) });
   }
 
@@ -186,18 +208,13 @@ class App {
     else this.stopRecording();
   }
 
+  // Hands-free, everything that the microphone hears goes to the server, which knows when somebody speaks.
   async changeMode() {
+    this.isSpeaking = false;
+    this.stopRecording();
     this.setUp();
-    this.microphone.close();
-    this.isRecording = this.isSpeaking = false;
     this.connection.send({ type: "input_audio_buffer.clear" });
-    if (this.controls.mode === "free") await this.listen();
-    this.showPhase();
-  }
-
-  // Hands-free: everything that the microphone hears goes to the server, which knows when somebody speaks.
-  async listen() {
-    if (!(await this.openMicrophone())) this.controls.chooseMode("press");
+    if (this.controls.mode === "free" && !(await this.openMicrophone())) this.controls.chooseMode("press");
     this.showPhase();
   }
 
@@ -265,8 +282,8 @@ class App {
     this.ask();
   }
 
-  ask() {
-    this.askedAt = performance.now();
+  ask(endedAt = performance.now()) {
+    this.askedAt = endedAt;
     this.isAsking = true;
     this.connection.send({ type: "response.create" });
     this.showPhase();
@@ -322,6 +339,7 @@ class App {
     this.said.push(turn);
     this.current = turn;
     this.turns.add(turn);
+    this.turns.follow(turn);
     if (turn.isSpoken) {
       this.playing = turn;
       this.player.begin(response.id);
@@ -379,12 +397,14 @@ class App {
 
   finish(turn) {
     turn.finish();
+    this.turns.keepUp();
     if (turn.isCut) turn.tell("It reached its limit of length here.");
     if (!turn.isSpoken) this.controls.announce(turn.text);
   }
 
   progress({ heardMs, level }) {
     this.playing?.progress(heardMs);
+    this.turns.keepUp();
     this.controls.showOutputLevel(level);
     this.showPhase();
   }
@@ -438,8 +458,8 @@ class App {
     let phase = "idle";
     if (this.isRecording || this.isSpeaking) phase = "listening";
     else if (isHeard) phase = "speaking";
-    else if (this.current || this.isAsking || this.playing) phase = "waiting";
-    this.controls.showPhase(phase, this.microphone.isOpen);
+    else if (this.current || this.isAsking || this.isOpening || this.playing) phase = "waiting";
+    this.controls.showPhase(phase, this.isRecording || (this.microphone.isOpen && this.controls.mode === "free"));
   }
 }
 

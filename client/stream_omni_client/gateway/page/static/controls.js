@@ -94,6 +94,10 @@ export class Controls {
     this.showPhase(this.phase);
   }
 
+  recordingEnded() {
+    this.isTapped = false;
+  }
+
   tap() {
     this.press();
     this.release();
@@ -214,7 +218,6 @@ export class Controls {
   showPhase(phase, isListening = this.isListening) {
     this.phase = phase;
     this.isListening = isListening;
-    if (phase !== "listening") this.isTapped = this.isTapped && this.isHeld;
     this.talk.dataset.phase = phase;
     const isFree = this.mode === "free";
     const canStop = (isFree && phase !== "idle" && phase !== "listening") || (phase === "listening" && this.isTapped);

@@ -17,7 +17,9 @@ export class Microphone {
 
   // Raises MicrophoneError with a sentence for people.
   async open(isRaw) {
-    if (this.isOpen) return;
+    clearTimeout(this.closing);
+    if (this.isOpen && this.isRaw === isRaw) return;
+    this.close();
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new MicrophoneError("Browsers lend the microphone to pages on https:// or localhost only. Typing works.");
     }
@@ -36,9 +38,16 @@ export class Microphone {
     await this.context.resume();
     this.stream.getAudioTracks()[0].addEventListener("ended", () => this.onlost?.());
     this.isOpen = true;
+    this.isRaw = isRaw;
+  }
+
+  closeAfter(milliseconds) {
+    clearTimeout(this.closing);
+    this.closing = setTimeout(() => this.close(), milliseconds);
   }
 
   close() {
+    clearTimeout(this.closing);
     if (!this.isOpen) return;
     this.isOpen = false;
     for (const track of this.stream.getTracks()) track.stop();

@@ -20,6 +20,10 @@ export class SpokenText {
     return this.characters.slice(0, this.lit).join("");
   }
 
+  get edge() {
+    return this.coming.previousElementSibling;
+  }
+
   add(delta) {
     this.characters.push(...delta);
     this.coming.textContent += delta;

@@ -3,12 +3,16 @@
 import { SpokenText } from "./spoken_text.js";
 
 const SCALE_MS = 3000; // the latency strip's width, until something takes longer
+const READING_HEIGHT = 0.55; // of the visible part: where the line that is being spoken stands at the lowest
 
 export class Turns {
   constructor({ list, scroller, empty, latest }) {
     Object.assign(this, { list, scroller, empty, latest });
     this.follows = true;
     scroller.addEventListener("scroll", () => this.look(), { passive: true });
+    for (const kind of ["wheel", "touchmove", "keydown"]) {
+      scroller.addEventListener(kind, () => (this.follows = false), { passive: true });
+    }
     latest.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this.keepUp()).observe(list);
     new ResizeObserver(() => this.keepUp()).observe(scroller);
@@ -25,16 +29,29 @@ export class Turns {
     this.keepUp();
   }
 
-  // Follow what is new, unless the reader has scrolled away from it.
+  // The reader has scrolled: away from what is new, or back to it.
   look() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    this.follows = scrollHeight - scrollTop - clientHeight < 80;
-    this.latest.hidden = this.follows;
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < 80;
+    if (isAtEnd) this.follows = true;
+    this.latest.hidden = this.follows || isAtEnd;
   }
 
   keepUp() {
-    if (this.follows) this.scroller.scrollTop = this.scroller.scrollHeight;
-    else this.look();
+    if (!this.follows) {
+      this.look();
+      return;
+    }
+    const { scrollHeight, clientHeight } = this.scroller;
+    const place = this.answer?.spokenPlace;
+    const top = place ? place.getBoundingClientRect().bottom - this.list.getBoundingClientRect().top : Infinity;
+    this.scroller.scrollTop = Math.min(scrollHeight - clientHeight, Math.max(0, top - clientHeight * READING_HEIGHT));
+  }
+
+  // Keep in sight what is being spoken of this answer; null: what is newest.
+  follow(answer) {
+    this.answer = answer;
+    this.keepUp();
   }
 
   toEnd() {
@@ -125,6 +142,11 @@ export class AnswerTurn {
     }
     this.spoken.add(delta);
     if (!this.isSpoken) this.spoken.lightAll();
+  }
+
+  // The end of what was spoken, as long as more is to come.
+  get spokenPlace() {
+    return this.isOver || !this.isSpoken ? null : (this.spoken?.edge ?? null);
   }
 
   first(kind) {
