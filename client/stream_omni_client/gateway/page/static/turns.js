@@ -9,10 +9,8 @@ export class Turns {
   constructor({ list, scroller, empty, latest }) {
     Object.assign(this, { list, scroller, empty, latest });
     this.follows = true;
+    this.top = 0;
     scroller.addEventListener("scroll", () => this.look(), { passive: true });
-    for (const kind of ["wheel", "touchmove", "keydown"]) {
-      scroller.addEventListener(kind, () => (this.follows = false), { passive: true });
-    }
     latest.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this.keepUp()).observe(list);
     new ResizeObserver(() => this.keepUp()).observe(scroller);
@@ -34,6 +32,8 @@ export class Turns {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
     const isAtEnd = scrollHeight - scrollTop - clientHeight < 80;
     if (isAtEnd) this.follows = true;
+    else if (scrollTop < this.top - 2) this.follows = false;
+    this.top = scrollTop;
     this.latest.hidden = this.follows || isAtEnd;
   }
 
@@ -43,9 +43,10 @@ export class Turns {
       return;
     }
     const { scrollHeight, clientHeight } = this.scroller;
-    const place = this.answer?.spokenPlace;
-    const top = place ? place.getBoundingClientRect().bottom - this.list.getBoundingClientRect().top : Infinity;
-    this.scroller.scrollTop = Math.min(scrollHeight - clientHeight, Math.max(0, top - clientHeight * READING_HEIGHT));
+    const spoken = (this.answer?.spokenBottom ?? Infinity) - this.list.getBoundingClientRect().top;
+    const wanted = Math.min(scrollHeight - clientHeight, Math.max(0, spoken - clientHeight * READING_HEIGHT));
+    this.scroller.scrollTop = wanted;
+    this.top = this.scroller.scrollTop;
   }
 
   // Keep in sight what is being spoken of this answer; null: what is newest.
@@ -144,9 +145,10 @@ export class AnswerTurn {
     if (!this.isSpoken) this.spoken.lightAll();
   }
 
-  // The end of what was spoken, as long as more is to come.
-  get spokenPlace() {
-    return this.isOver || !this.isSpoken ? null : (this.spoken?.edge ?? null);
+  // Where in the window the line is that is being spoken; null once nothing more will be.
+  get spokenBottom() {
+    if (this.isOver || !this.isSpoken || !this.spoken) return null;
+    return this.spoken.edge?.getBoundingClientRect().bottom ?? this.answer.getBoundingClientRect().top;
   }
 
   first(kind) {
