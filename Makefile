@@ -23,7 +23,7 @@ $(VENV)/server: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed: $(VENV)/server
-	$(INSTALL) '.[server,build,dev]'
+	$(INSTALL) '.[server,gateway,build,dev]'
 	@touch $@
 
 $(VENV)/train: $(VENV)/installed

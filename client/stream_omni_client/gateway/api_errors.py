@@ -1,4 +1,4 @@
-"""What goes wrong, as users of OpenAI's interface are told: a status, a body of a known shape, and when to try again."""
+"""What goes wrong, as OpenAI's users are told: a status, a body of a known shape, and when to try again."""
 
 from __future__ import annotations
 

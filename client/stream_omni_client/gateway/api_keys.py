@@ -1,4 +1,4 @@
-"""Who may ask: the file of keys that ``stream-omni keys`` writes, read only. It holds hashes; keys only their owners."""
+"""Who may ask: the file of keys that ``stream-omni keys`` writes, only read here. It holds hashes of them."""
 
 from __future__ import annotations
 

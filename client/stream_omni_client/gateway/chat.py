@@ -19,7 +19,7 @@ from stream_omni_client.gateway.client_presence import while_present
 from stream_omni_client.gateway.exchange import exchange_of
 from stream_omni_client.gateway.gateway import Gateway, gateway_of
 from stream_omni_client.gateway.questions import read_pictures, read_sound
-from stream_omni_client.gateway.sound_files import CHAT_FORMATS, Encoder
+from stream_omni_client.gateway.sound_files import CHAT_FORMATS
 from stream_omni_client.gateway.streamed_response import StreamedResponse
 from stream_omni_client.gateway.traces import traceparent_of
 

@@ -117,7 +117,7 @@ def _max_audio_ms(fields: Fields, sound_format: str | None) -> int | None:
 
 
 def _seed(fields: Fields, temperature: float | None) -> int | None:
-    """Without one, answers at a temperature differ from each other, as callers expect; the server's own seed is fixed."""
+    """Without one, answers at a temperature differ, as callers expect; the server's own seed is fixed."""
     seed = fields.integer("seed", -_MAX_INT64 - 1, _MAX_INT64)
     if seed is None:
         return secrets.randbits(63) if temperature else None

@@ -16,8 +16,10 @@ class ClientGone(Exception):  # noqa: N818 (it says what happened)
 
 
 async def while_present(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of ``work``, which is cancelled, and over, when the client leaves. To be called once the request's body
-    has been read. Raises :class:`ClientGone`, and what ``work`` raises."""
+    """The result of ``work``, which is cancelled, and over, when the client leaves; once the request's body was read.
+
+    Raises :class:`ClientGone`, and what ``work`` raises.
+    """
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_departure(receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)

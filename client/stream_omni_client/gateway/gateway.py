@@ -18,8 +18,10 @@ _INFO_S = 60.0  # how long what the server says of itself is taken for true; ano
 
 
 class Gateway:
-    """Lives on one event loop, as its client of the server does. Raises StreamOmniError and OSError for settings by which
-    no server can be reached."""
+    """Lives on one event loop, as its client of the server does.
+
+    Raises StreamOmniError and OSError for settings by which no server can be reached.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -1,8 +1,8 @@
 """The messages of a chat, as one turn of Stream-Omni has them: a system prompt, a history of words, and the question.
 
-The history is text only, so what was spoken in earlier turns must come as words: an assistant's speech as its transcript,
-a user's question as the ``input_audio_transcript`` that came with the answer. Who appends the messages that the gateway
-sent to his list, as users of openai's package do, has both in it.
+The history is text only, so what was spoken in earlier turns must come as words: an assistant's speech as its
+transcript, a user's question as the ``input_audio_transcript`` that came with the answer. Who appends the messages that
+the gateway sent to his list, as users of openai's package do, has both in it.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def _answer(message: Fields) -> str:
     answer = text or spoken
     if answer is None and text is None:
         raise invalid(
-            f"{message.path('content')} is missing; send what was answered, for speech its transcript: the gateway keeps "
-            "no answers that an id could name",
+            f"{message.path('content')} is missing; send what was answered, for speech its transcript: the gateway "
+            "keeps no answers that an id could name",
             message.path("content"),
         )
     return answer or ""

@@ -1,4 +1,4 @@
-"""What the gateway counts, for Prometheus. Labels are bounded: routes as they are written here, never a path or a key."""
+"""What the gateway counts, for Prometheus. Labels are bounded: the routes, never a path or a key."""
 
 from __future__ import annotations
 

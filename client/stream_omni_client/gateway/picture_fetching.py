@@ -1,7 +1,7 @@
 """Pictures that a request names by URL, fetched for it: from public addresses only, within bounds of size and time.
 
-A name is looked up once, and what is connected to is the address that was checked: a name that answers otherwise the next
-time opens nothing. Each redirect is checked as the first address was.
+A name is looked up once, and what is connected to is the address that was checked: a name that answers otherwise the
+next time opens nothing. Each redirect is checked as the first address was.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Answer:
     location: str | None
 
 
-class _Failure(Exception):
+class _FetchError(Exception):
     """A reason for the caller."""
 
 
@@ -55,7 +55,7 @@ class PictureFetcher:
                 return await self._follow(url)
         except TimeoutError:
             raise _cannot(path, f"it was not there after {self._limits.fetch_timeout_s:g} s") from None
-        except _Failure as failure:
+        except _FetchError as failure:
             raise _cannot(path, str(failure)) from None
         except (OSError, h11.ProtocolError) as error:  # what they say may name the inside of our network
             raise _cannot(path, f"its server cannot be read ({type(error).__name__})") from None
@@ -66,13 +66,13 @@ class PictureFetcher:
             if answer.location is None:
                 return answer.content
             url = urljoin(url, answer.location)
-        raise _Failure(f"it leads on more than {self._limits.max_redirects} times")
+        raise _FetchError(f"it leads on more than {self._limits.max_redirects} times")
 
     async def _get(self, url: SplitResult) -> _Answer:
         assert url.hostname is not None
         port = url.port or _PORTS[url.scheme]
         if port not in self._ports:
-            raise _Failure(f"its port is {port}; only {sorted(self._ports)} are asked")
+            raise _FetchError(f"its port is {port}; only {sorted(self._ports)} are asked")
         reader, writer = await self._connect(url.hostname, port, with_tls=url.scheme == "https")
         try:
             return await self._exchange(url, reader, writer)
@@ -84,10 +84,10 @@ class PictureFetcher:
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise _Failure("its name is not known") from None
+            raise _FetchError("its name is not known") from None
         addresses = list(dict.fromkeys(str(place[0]) for *_, place in found))
         if not all(map(self._is_allowed, addresses)):
-            raise _Failure("it leads to an address that is not public")
+            raise _FetchError("it leads to an address that is not public")
         tls = {"ssl": self._tls, "server_hostname": host} if with_tls else {}
         for address in addresses[:-1]:
             try:
@@ -117,23 +117,23 @@ class PictureFetcher:
                 content += event.data
                 self._check_size(len(content))
             elif isinstance(event, h11.ConnectionClosed):
-                raise _Failure("its server broke off")
+                raise _FetchError("its server broke off")
         return _Answer(bytes(content), None)
 
     def _read_head(self, response: h11.Response) -> str | None:
-        """Where it leads on to. Raises _Failure for what brings no picture."""
+        """Where it leads on to. Raises _FetchError for what brings no picture."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
         if response.status_code in _REDIRECTS and "location" in headers:
             return headers["location"]
         if response.status_code != 200:
-            raise _Failure(f"its server answers {response.status_code}")
+            raise _FetchError(f"its server answers {response.status_code}")
         length = headers.get("content-length", "")
         self._check_size(int(length) if length.isdecimal() else 0)
         return None
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.max_fetched_bytes:
-            raise _Failure(f"it has more than {self._limits.max_fetched_bytes} bytes")
+            raise _FetchError(f"it has more than {self._limits.max_fetched_bytes} bytes")
 
 
 async def _next_event(http: h11.Connection, reader: asyncio.StreamReader) -> object:
@@ -147,13 +147,13 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port  # which is read only now
     except ValueError:
-        raise _Failure("it is no URL") from None
+        raise _FetchError("it is no URL") from None
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise _Failure("it is neither a data URL nor one of http or https")
+        raise _FetchError("it is neither a data URL nor one of http or https")
     if "@" in parts.netloc:
-        raise _Failure("it holds a user's name; leave that away")
+        raise _FetchError("it holds a user's name; leave that away")
     if not (url.isascii() and url.isprintable()) or " " in url:
-        raise _Failure("it holds characters that a URL writes as %XX")
+        raise _FetchError("it holds characters that a URL writes as %XX")
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Which addresses of the network belong to everybody: what lies behind the others is nobody's to fetch through a gateway."""
+"""Which addresses are public: what lies behind the others is nobody's to fetch through a gateway."""
 
 from __future__ import annotations
 

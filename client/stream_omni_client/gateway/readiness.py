@@ -1,4 +1,4 @@
-"""Whether the server behind answers, by a real turn: Triton's own word is not enough. Many may ask; one turn answers all."""
+"""Whether the server behind answers, by a real turn: Triton's own word is not enough. One turn answers all who ask."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _CLIENT_LEFT, _BROKEN_OFF = 499, 599  # statuses of the log and the metrics only
 
 
 class RequestsMiddleware:
-    """Requests below /v1 pass the door; those that ask (POST) take a place. WebSockets see to all of this themselves."""
+    """Requests below /v1 pass the door; those that ask (POST) take a place. WebSockets see to all of it themselves."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway, routes: Sequence[BaseRoute]) -> None:
         self._app, self._gateway, self._routes = app, gateway, routes

@@ -79,8 +79,8 @@ class FlacEncoder:
 
 
 class LibraryEncoder:
-    """What libsndfile writes piece by piece: Opus in Ogg, and MP3 of 64 kbit/s. Constant, for a varying rate without the
-    table that can be written only at the end has readers guess a wrong length."""
+    """What libsndfile writes piece by piece: Opus in Ogg, and MP3 of 64 kbit/s. A varying rate, without the table
+    that can be written only at the end, would have readers guess a wrong length."""
 
     def __init__(self, rate_hz: int, kind: str, subtype: str) -> None:
         import soundfile
@@ -139,8 +139,8 @@ def wav_header(rate_hz: int, count: int | None) -> bytes:
 
 
 class _Tap(io.RawIOBase):
-    """A file for libsndfile whose new bytes are taken as they come. What it would write over when it closes (MP3's table
-    of places to jump to) is gone already, so it is dropped: the frame kept for it plays as 26 ms of silence."""
+    """A file for libsndfile whose new bytes are taken as they come. What it would write over when it closes (MP3's
+    table of places to jump to) is gone already, so it is dropped: the frame kept for it plays as 26 ms of silence."""
 
     def __init__(self) -> None:
         self._position = self._end = 0

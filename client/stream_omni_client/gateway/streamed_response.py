@@ -19,8 +19,8 @@ _HEADERS = {
 
 
 class StreamedResponse(Response):
-    """``pieces`` are closed on every way out, and cancelled where they wait when the client leaves. All of them together,
-    and a client that reads slowly, have ``limit_s``."""
+    """``pieces`` are closed on every way out, and cancelled where they wait when the client leaves. All of them
+    together, with a client that reads slowly, have ``limit_s``."""
 
     def __init__(self, pieces: AsyncGenerator[bytes], media_type: str, limit_s: float) -> None:
         self._pieces, self._limit_s = pieces, limit_s

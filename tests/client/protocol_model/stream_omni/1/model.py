@@ -93,6 +93,13 @@ class TritonPythonModel:
         turn.send("done", detail=json.dumps(detail))
         turn.finish()
 
+    def do_report(self, turn, rest):
+        """The inputs as they came, as the answer's text: for who cannot see `done`."""
+        text = json.dumps({name: describe(value) for name, value in turn.inputs.items()}, ensure_ascii=False)
+        turn.send("text", delta=text)
+        turn.send("done", detail=json.dumps({**EMPTY_DETAIL, "text": text}))
+        turn.finish()
+
     def do_refuse(self, turn, rest):
         code, _, message = rest.partition(" ")
         turn.finish(message, getattr(pb_utils.TritonError, code))
