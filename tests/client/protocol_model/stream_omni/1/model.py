@@ -1,4 +1,5 @@
-"""A served model that speaks the protocol and does what the question's first word says. No network, no library."""
+"""A served model that speaks the protocol and does what the question's first word says, or the system prompt's where the
+question is spoken. No network, no library."""
 
 import json
 import os
@@ -60,7 +61,7 @@ class TritonPythonModel:
             threading.Thread(target=self.answer, args=(Turn(request),), daemon=True).start()
 
     def answer(self, turn):
-        command, _, rest = turn.words("text").partition(" ")
+        command, _, rest = (turn.words("text") or turn.words("system")).partition(" ")
         getattr(self, f"do_{command}", self.do_echo)(turn, rest)
 
     def do_echo(self, turn, rest):
@@ -119,6 +120,19 @@ class TritonPythonModel:
         while not turn.sender.is_cancelled():
             turn.send("text", delta="more ")
             time.sleep(0.02)
+        self.cancelled += 1
+        turn.finish()
+
+    def do_sing(self, turn, rest):
+        """Text that is ahead of its speech, which goes on for ever: 0.2 s of sound, and a word, each 0.05 s."""
+        if "audio" in turn.inputs:
+            turn.send("transcript", delta="sing to me")
+        turn.send("text", delta="la " * 100)
+        number = 0
+        while not turn.sender.is_cancelled():
+            turn.send("audio", **piece(number, marks=[[3 * number, 3 * number + 2, 200 * number]]))
+            number += 1
+            time.sleep(0.05)
         self.cancelled += 1
         turn.finish()
 
