@@ -105,6 +105,17 @@ class TritonPythonModel:
         code, _, message = rest.partition(" ")
         turn.finish(message, getattr(pb_utils.TritonError, code))
 
+    def do_narrow(self, turn, rest):
+        """A context for so many turns of history, which the answer tells."""
+        history = turn.words("history")
+        if len(json.loads(history or "[]")) >= int(rest):
+            message = "INVALID_ARGUMENT: the prompt has 9 tokens and the answer 1; the context holds 8, leave some away"
+            turn.finish(message, pb_utils.TritonError.INVALID_ARG)
+            return
+        turn.send("text", delta=history)
+        turn.send("done", detail=json.dumps({**EMPTY_DETAIL, "text": history}))
+        turn.finish()
+
     def do_break(self, turn, rest):
         turn.send("text", delta="half of it")
         turn.finish("INTERNAL: the stage llm is gone; try again.", pb_utils.TritonError.INTERNAL)
