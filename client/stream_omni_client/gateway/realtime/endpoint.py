@@ -116,7 +116,15 @@ class _Run:
     async def run(self, websocket: WebSocket) -> None:
         began_s = time.monotonic()
         outbox = Outbox(websocket.send_text, self._limits)
-        session = Session(self._turns, outbox, self._served, self._limits, self._activities, self._count_response)
+        session = Session(
+            self._turns,
+            outbox,
+            self._served,
+            self._limits,
+            self._activities,
+            self._count_response,
+            self._meter.refusals.inc,
+        )
         reason = "failed"
         try:
             reason = await self._exchange(websocket, session, outbox)

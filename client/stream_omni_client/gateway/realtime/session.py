@@ -43,7 +43,7 @@ class Served:
 
 class Session:
     """Events come one after the other through :meth:`handle`; what they cause goes into the outbox, at once or while an
-    answer is made. ``tell_over`` hears of each response that has ended."""
+    answer is made. ``tell_over`` hears of each response that has ended, ``tell_refused`` of each event in vain."""
 
     def __init__(
         self,
@@ -53,10 +53,11 @@ class Session:
         limits: RealtimeLimits,
         activities: VoiceActivities,
         tell_over: Callable[[Response], None],
+        tell_refused: Callable[[], None],
     ) -> None:
         self.id = new_id("sess")
         self._turns, self._outbox, self._served, self._limits = turns, outbox, served, limits
-        self._tell_over = tell_over
+        self._tell_over, self._tell_refused = tell_over, tell_refused
         self._settings = SessionSettings()
         self._conversation = Conversation(limits.max_items)
         self._transcripts = Transcripts(turns, outbox)
@@ -92,6 +93,7 @@ class Session:
             event.refuse_unknown(_ENVELOPE | names)
             await handler(event)
         except Exception as error:
+            self._tell_refused()
             self._outbox.put("error", error=error_body(error, event_id))
 
     async def close(self) -> None:

@@ -135,7 +135,7 @@ class TritonPythonModel:
         turn.finish()
 
     def do_sing(self, turn, rest):
-        """Text that is ahead of its speech, which goes on for ever: 0.2 s of sound, and a word, each 0.05 s."""
+        """Text that is ahead of its speech, which goes on for ever: 0.2 s of sound, and a word, each 0.05 s, or as told."""
         if "audio" in turn.inputs:
             turn.send("transcript", delta="sing to me")
         turn.send("text", delta="la " * 100)
@@ -143,7 +143,7 @@ class TritonPythonModel:
         while not turn.sender.is_cancelled():
             turn.send("audio", **piece(number, marks=[[3 * number, 3 * number + 2, 200 * number]]))
             number += 1
-            time.sleep(0.05)
+            time.sleep(float(rest or 0.05))
         self.cancelled += 1
         turn.finish()
 
