@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -19,6 +20,7 @@ from stream_omni_client.errors import (
 )
 
 _SHORTEST_RETRY_S = 0.1
+_ADDRESS = re.compile(r"^\S+:\d+: ")  # of the server behind, with which the client's sentences begin
 
 
 class ApiError(Exception):
@@ -82,13 +84,15 @@ def api_error_of(error: StreamOmniError) -> ApiError:
             429, message, kind="rate_limit_error", code="server_overloaded", retry_after_s=error.retry_after or 1.0
         )
     if isinstance(error, DeadlineExceeded):  # another try would take as long
-        return _server_error(504, f"the server took too long: {_words(error)}", "timeout", may_retry=False)
+        told = _ADDRESS.sub("", message)
+        return _server_error(504, f"the server took too long: {told}", "timeout", may_retry=False)
     if isinstance(error, ConnectionFailed):
         return _server_error(503, "the server behind this gateway cannot be reached now; try again", "no_server", 1.0)
     if isinstance(error, Unauthenticated):
         told = "the server behind this gateway does not let the gateway in; tell its operator"
         return _server_error(500, told, "gateway_not_let_in", may_retry=False)
-    return _server_error(500, message, "server_error")
+    told = message if error.reason == "INTERNAL" else "the server behind this gateway failed; send the request again"
+    return _server_error(500, told, "server_error")
 
 
 async def routing_error(request: Request, error: Exception) -> Response:
@@ -97,11 +101,6 @@ async def routing_error(request: Request, error: Exception) -> Response:
     path = request.url.path
     told = {404: f"there is no {path}; see the gateway's documentation", 405: f"{path} takes no {request.method}"}
     return ApiError(error.status_code, told.get(error.status_code, error.detail)).response()
-
-
-def _words(error: DeadlineExceeded) -> str:
-    """Without the address of the server behind, which is nobody's business."""
-    return str(error).partition(": ")[2] if error.reason == "SILENCE" else str(error)
 
 
 def _server_error(

@@ -8,12 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
-from stream_omni_client.audio import Audio
 from stream_omni_client.gateway.chat_request import ChatRequest
 from stream_omni_client.gateway.messages import TRANSCRIPT
-from stream_omni_client.gateway.sound_files import CHAT_FORMATS, PCM_RATE_HZ, whole_file
+from stream_omni_client.gateway.sound_files import CHAT_FORMATS, NO_SPEECH, whole_file
 from stream_omni_client.reply import Reply
 
 
@@ -70,9 +67,13 @@ class ChatAnswer:
 
     def _audio(self, reply: Reply, sound_format: str) -> dict[str, Any]:
         """It expires as it is made: the gateway keeps no answers."""
-        audio = reply.audio or Audio(np.zeros(0, np.int16), PCM_RATE_HZ)
-        data = base64.b64encode(whole_file(audio, CHAT_FORMATS[sound_format])).decode()
-        return {"id": self._audio_id, "data": data, "expires_at": self._created, "transcript": reply.text}
+        content = whole_file(reply.audio or NO_SPEECH, CHAT_FORMATS[sound_format])
+        return {
+            "id": self._audio_id,
+            "data": base64.b64encode(content).decode(),
+            "expires_at": self._created,
+            "transcript": reply.text,
+        }
 
 
 def usage_of(counts: Mapping[str, int]) -> dict[str, Any]:

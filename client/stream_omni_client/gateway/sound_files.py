@@ -15,6 +15,8 @@ from stream_omni_client.audio import Audio
 from stream_omni_client.gateway.resampling import Resampler
 
 PCM_RATE_HZ = 24_000  # what users of OpenAI's interface take raw samples for
+# Of an answer without speech: a file without any sample is none to many readers
+NO_SPEECH = Audio(np.zeros(PCM_RATE_HZ // 100, np.int16), PCM_RATE_HZ)
 
 
 class Encoder(Protocol):

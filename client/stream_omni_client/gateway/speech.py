@@ -22,7 +22,7 @@ from stream_omni_client.gateway.fields import Fields
 from stream_omni_client.gateway.gateway import Gateway, gateway_of
 from stream_omni_client.gateway.model_names import check_model
 from stream_omni_client.gateway.settings import Settings
-from stream_omni_client.gateway.sound_files import PCM_RATE_HZ, SPEECH_FORMATS
+from stream_omni_client.gateway.sound_files import NO_SPEECH, SPEECH_FORMATS, whole_file
 from stream_omni_client.gateway.streamed_response import StreamedResponse
 from stream_omni_client.gateway.traces import traceparent_of
 from stream_omni_client.gateway.voices import read_voice
@@ -95,11 +95,14 @@ async def _sound(asked: SpeechRequest, gateway: Gateway, request: Request) -> As
                 encoder = encoder or SPEECH_FORMATS[asked.response_format].encoder(event.sample_rate_hz)
                 if piece := await asyncio.to_thread(encoder.add, event.samples):
                     yield piece
-    if stream.reply.finish_reason == "length" and asked.max_audio_ms is None:
+    done = stream.reply.done
+    if done is not None and done.audio_finish == "length" and asked.max_audio_ms is None:
         told = f"the words are not all spoken after {longest_ms / 1000:g} s, the longest speech; speak them in pieces"
         raise ApiError(400, told, param="input", code="too_long")
-    encoder = encoder or SPEECH_FORMATS[asked.response_format].encoder(PCM_RATE_HZ)
-    yield await asyncio.to_thread(encoder.finish)
+    if encoder is None:
+        yield whole_file(NO_SPEECH, SPEECH_FORMATS[asked.response_format])
+    elif piece := await asyncio.to_thread(encoder.finish):
+        yield piece
 
 
 async def _events(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -1,4 +1,4 @@
-"""Chat completions by OpenAI's own package: what goes in reaches the server, what comes out is what OpenAI's would be."""
+"""Chat completions by OpenAI's own package: what goes in reaches the server, what comes out is as OpenAI's."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def test_a_written_question(openai: OpenAI) -> None:
 
 def test_streamed(openai: OpenAI) -> None:
     chunks = list(
-        openai.chat.completions.create(
-            model=MODEL, messages=HELLO, stream=True, stream_options={"include_usage": True}
-        )
+        openai.chat.completions.create(model=MODEL, messages=HELLO, stream=True, stream_options={"include_usage": True})
     )
     assert {(chunk.object, chunk.id) for chunk in chunks} == {("chat.completion.chunk", chunks[0].id)}
     *deltas, last = chunks

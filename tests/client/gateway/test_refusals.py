@@ -1,4 +1,4 @@
-"""What cannot be done is said before anything is done: which field, what is wrong with it, and in OpenAI's own shape."""
+"""What cannot be done is said before anything is done: which field it is, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -88,14 +88,12 @@ def test_a_chat_that_cannot_be(change: dict[str, Any], param: str, complaint: st
     assert (caught.value.status, caught.value.kind, caught.value.param) == (400, "invalid_request_error", param)
 
 
-def test_what_changes_nothing_is_taken(openai: OpenAI) -> None:
+def test_what_changes_nothing_is_taken() -> None:
     """Neutral values of what there is not, and what only OpenAI's own service has a use for."""
-    nothing: dict[str, Any] = {
-        **{"n": 1, "tools": [], "tool_choice": "auto", "functions": [], "function_call": "none"},
-        **{"response_format": {"type": "text"}, "logprobs": False, "top_logprobs": 0, "logit_bias": {}},
-        **{"frequency_penalty": 0, "presence_penalty": 0.0, "stop": None, "store": False, "verbosity": "medium"},
-        **{"reasoning_effort": "none", "prediction": None, "moderation": None, "web_search_options": None},
-    }
+    nothing: dict[str, Any] = {"n": 1, "tools": [], "tool_choice": "auto", "functions": [], "function_call": "none"}
+    nothing |= {"response_format": {"type": "text"}, "logprobs": False, "top_logprobs": 0, "logit_bias": {}}
+    nothing |= {"frequency_penalty": 0, "presence_penalty": 0.0, "stop": None, "store": False, "verbosity": "medium"}
+    nothing |= {"reasoning_effort": "none", "prediction": None, "moderation": None, "web_search_options": None}
     assert nothing.keys() == REFUSED.keys()
     ignored: dict[str, Any] = dict.fromkeys(IGNORED, "x") | {"metadata": {"a": "b"}, "prompt_cache_options": {}}
     read_chat_request({**HELLO, **nothing, **ignored}, Settings())
