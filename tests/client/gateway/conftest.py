@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import soundfile
 from openai import OpenAI
 
+from stream_omni.serving.keys_command import main as keys
 from tests.client.gateway.gateway_process import GatewayProcess, gateway_process
 
 MODEL = "stream-omni"
@@ -35,3 +38,17 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sounds") / "question.wav"
     soundfile.write(path, np.sin(np.arange(1600) / 5) * 0.5, 16_000)
     return path
+
+
+@pytest.fixture(scope="session")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("keys") / "keys.json"
+
+
+@pytest.fixture(scope="session")
+def alice(key_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A key that may have one turn at once."""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        assert keys(["make", "--file", str(key_file), "--name", "alice", "--turns", "1"]) == 0
+    return next(word for word in told.getvalue().split() if word.startswith("so_"))

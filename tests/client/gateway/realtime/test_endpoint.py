@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from stream_omni.serving.keys_command import main as keys
 from tests.client.gateway.gateway_process import GatewayProcess, gateway_process, until
 from tests.client.gateway.realtime.talk import talk
 
@@ -59,20 +57,6 @@ def receive(connection: ClientConnection, kind: str) -> Any:
     while (event := json.loads(connection.recv(10)))["type"] != kind:
         pass
     return event
-
-
-@pytest.fixture(scope="module")
-def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("keys") / "keys.json"
-
-
-@pytest.fixture(scope="module")
-def alice(key_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A key that may have one turn at once."""
-    told = io.StringIO()
-    with redirect_stdout(told):
-        assert keys(["make", "--file", str(key_file), "--name", "alice", "--turns", "1"]) == 0
-    return next(word for word in told.getvalue().split() if word.startswith("so_"))
 
 
 @pytest.fixture(scope="module")

@@ -147,6 +147,20 @@ class TritonPythonModel:
         self.cancelled += 1
         turn.finish()
 
+    def do_recite(self, turn, rest):
+        """Five seconds of speech, which comes unevenly, and about twice as fast as it is played."""
+        if "audio" in turn.inputs:
+            turn.send("transcript", delta="what do you know by heart")
+        text = "one two three four five"
+        turn.send("text", delta=text)
+        places = [(text.index(word), text.index(word) + len(word)) for word in text.split()]
+        for number in range(25):
+            marks = [[*places[number // 5], 200 * number]] if number % 5 == 0 else []
+            turn.send("audio", **piece(number, marks))
+            time.sleep(0.05 if number % 5 else 0.15)
+        turn.send("done", detail=json.dumps({**EMPTY_DETAIL, "text": text}))
+        turn.finish()
+
     def do_cancelled(self, turn, rest):
         turn.send("text", delta=str(self.cancelled))
         turn.send("done", detail=json.dumps(EMPTY_DETAIL))
