@@ -83,7 +83,7 @@ class TritonPythonModel:
         detail = {
             "finish_reason": "stop",
             "text_finish": "stop",
-            "audio_finish": "length" if speech else None,
+            "audio_finish": self.audio_finish(turn, rest) if speech else None,
             "transcript": transcript,
             "text": text,
             "usage": {"prompt_tokens": 7, "text_tokens": 3},
@@ -92,6 +92,10 @@ class TritonPythonModel:
         }
         turn.send("done", detail=json.dumps(detail))
         turn.finish()
+
+    def audio_finish(self, turn, rest):
+        """Answers are cut; what is only spoken is not, unless it is told to be."""
+        return "stop" if turn.words("task") == "speak" and rest != "without end" else "length"
 
     def do_report(self, turn, rest):
         """The inputs as they came, as the answer's text: for who cannot see `done`."""
