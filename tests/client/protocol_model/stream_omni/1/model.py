@@ -1,5 +1,6 @@
 """A served model that speaks the protocol and does what the question's first word says. No network, no library."""
 
+import collections
 import json
 import os
 import signal
@@ -54,6 +55,7 @@ class Turn:
 class TritonPythonModel:
     def initialize(self, args):
         self.cancelled = 0
+        self.refused = collections.Counter()
 
     def execute(self, requests):
         for request in requests:
@@ -107,6 +109,30 @@ class TritonPythonModel:
     def do_refuse(self, turn, rest):
         code, _, message = rest.partition(" ")
         turn.finish(message, getattr(pb_utils.TritonError, code))
+
+    def do_busy(self, turn, rest):
+        """`busy COUNT MILLISECONDS NAME`: refuses that many tries of the name, then echoes."""
+        count, milliseconds, name = rest.split()
+        self.refused[name] += 1
+        message = f"OVERLOADED retry_after_ms={milliseconds}: refused {self.refused[name]} times; come again later"
+        if self.refused[name] > int(count):
+            self.do_echo(turn, rest)
+        else:
+            turn.finish(message, pb_utils.TritonError.UNAVAILABLE)
+
+    def do_late(self, turn, rest):
+        """Says which try this is, and only then refuses it."""
+        self.refused[rest] += 1
+        turn.send("text", delta=str(self.refused[rest]))
+        turn.finish("OVERLOADED retry_after_ms=1: too late", pb_utils.TritonError.UNAVAILABLE)
+
+    def do_long(self, turn, rest):
+        """Speech of 0.2 s pieces, each with one word, until it is left."""
+        turn.send("text", delta="one two three four five")
+        words = [[0, 3], [4, 7], [8, 13], [14, 18], [19, 23]]
+        for number, word in enumerate(words):
+            turn.send("audio", **piece(number, marks=[[*word, 200 * number]]))
+        self.wait_for_cancel(turn)
 
     def do_break(self, turn, rest):
         turn.send("text", delta="half of it")
