@@ -73,6 +73,8 @@ def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
 def _configuration(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         create_application(settings),
+        http="h11",  # whatever else is installed: the tests of clients that leave hold for this one
+        timeout_keep_alive=75,  # longer than load balancers keep theirs, or they send requests into closing connections
         ssl_certfile=settings.https_cert,
         ssl_keyfile=settings.https_key,
         timeout_graceful_shutdown=settings.drain_timeout_s,
