@@ -30,7 +30,7 @@ class ServedAsker:
     """Through gRPC, as any client. ``patient``: a refused turn is asked again until it is let in."""
 
     def __init__(self, url: str, patient: bool = True) -> None:
-        self._client = StreamOmni(url, first_event_timeout_s=_PATIENCE_S, idle_timeout_s=_PATIENCE_S)
+        self._client = StreamOmni(url, first_event_timeout_s=_PATIENCE_S, idle_timeout_s=_PATIENCE_S, max_retries=0)
         self._patient = patient
 
     def close(self) -> None:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from stream_omni_client.access import Tls
 from stream_omni_client.async_client import AsyncStreamOmni
+from stream_omni_client.async_conversation import AsyncConversation
 from stream_omni_client.audio import Audio
 from stream_omni_client.client import StreamOmni
+from stream_omni_client.conversation import Conversation
 from stream_omni_client.errors import (
     Cancelled,
     ConnectionFailed,
@@ -28,11 +30,13 @@ from stream_omni_client.reply import Reply
 from stream_omni_client.turn import TurnOptions
 
 __all__ = [
+    "AsyncConversation",
     "AsyncStreamOmni",
     "Audio",
     "AudioDelta",
     "Cancelled",
     "ConnectionFailed",
+    "Conversation",
     "DeadlineExceeded",
     "Done",
     "Event",

@@ -6,11 +6,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from stream_omni_client.access import Tls
+from stream_omni_client.async_conversation import AsyncConversation
 from stream_omni_client.audio import AudioInput
 from stream_omni_client.errors import StreamOmniError
 from stream_omni_client.image import ImageInput
 from stream_omni_client.reply import Reply
-from stream_omni_client.settings import MANAGEMENT_TIMEOUT_S, Settings
+from stream_omni_client.settings import MANAGEMENT_TIMEOUT_S, choose_settings
 from stream_omni_client.turn import Output, TurnOptions
 
 if TYPE_CHECKING:
@@ -29,20 +30,26 @@ class AsyncStreamOmni:
 
     def __init__(
         self,
-        url: str = "localhost:8001",
+        url: str | None = None,
         *,
         api_key: str | None = None,
         tls: Tls | bool | None = None,
         first_event_timeout_s: float = 60.0,
         idle_timeout_s: float = 30.0,
+        max_retries: int = 2,
     ) -> None:
-        self._settings = Settings(url, api_key, tls, first_event_timeout_s, idle_timeout_s)
+        self._settings = choose_settings(url, api_key, tls, first_event_timeout_s, idle_timeout_s, max_retries)
         from stream_omni_client.grpc_channel import (
             read_credentials,
         )  # late, as in the twin
 
         self._credentials = read_credentials(self._settings.tls)
         self._connected: AsyncConnection | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's gRPC endpoint."""
+        return self._settings.url
 
     async def __aenter__(self) -> AsyncStreamOmni:
         return self
@@ -83,17 +90,21 @@ class AsyncStreamOmni:
         **options: Unpack[TurnOptions],
     ) -> Reply:
         """Ask as with :meth:`stream`, and wait for the whole answer."""
-        return await _finish(
-            self.stream(
-                text,
-                audio=audio,
-                image=image,
-                output=output,
-                timeout_s=timeout_s,
-                traceparent=traceparent,
-                **options,
-            )
+        stream = self.stream(
+            text,
+            audio=audio,
+            image=image,
+            output=output,
+            timeout_s=timeout_s,
+            traceparent=traceparent,
+            **options,
         )
+        return await stream.finish()
+
+    def converse(self, *, output: Output = "text", **options: Unpack[TurnOptions]) -> AsyncConversation:
+        """Turns that know what was said before them. What is given here holds for each that does not say otherwise;
+        ``history`` is what went before."""
+        return AsyncConversation(self, output, options)
 
     def stream_transcript(
         self, audio: AudioInput, *, timeout_s: float | None = None, traceparent: str | None = None
@@ -105,7 +116,7 @@ class AsyncStreamOmni:
         self, audio: AudioInput, *, timeout_s: float | None = None, traceparent: str | None = None
     ) -> Reply:
         """Write down what was said: the reply's ``transcript``."""
-        return await _finish(self.stream_transcript(audio, timeout_s=timeout_s, traceparent=traceparent))
+        return await self.stream_transcript(audio, timeout_s=timeout_s, traceparent=traceparent).finish()
 
     def stream_speech(
         self,
@@ -128,7 +139,7 @@ class AsyncStreamOmni:
         **options: Unpack[TurnOptions],
     ) -> Reply:
         """Speak this very text: the reply's ``audio``."""
-        return await _finish(self.stream_speech(text, timeout_s=timeout_s, traceparent=traceparent, **options))
+        return await self.stream_speech(text, timeout_s=timeout_s, traceparent=traceparent, **options).finish()
 
     async def voices(self) -> list[str]:
         """The names that ``voice=`` takes; ``default`` is one of them."""
@@ -142,7 +153,7 @@ class AsyncStreamOmni:
     async def ready(self, timeout_s: float = MANAGEMENT_TIMEOUT_S) -> bool:
         """Whether the server answers a turn of one token; Triton's own answer is not asked for."""
         try:
-            await self.chat("Hi", max_tokens=1, timeout_s=timeout_s)
+            await self._start(self._settings.probing_turn(timeout_s)).finish()
         except StreamOmniError:
             return False
         return True
@@ -159,10 +170,3 @@ class AsyncStreamOmni:
 
             self._connected = AsyncConnection(self._settings, self._credentials)
         return self._connected
-
-
-async def _finish(stream: AsyncStream) -> Reply:
-    async with stream:
-        async for _ in stream:
-            pass
-        return stream.reply

@@ -14,6 +14,7 @@ from stream_omni_client.connection import Arrival
 from stream_omni_client.grpc_channel import (
     ENDING_S,
     OPTIONS,
+    client_closed,
     configuration_request,
     failure_of,
     read_parameter,
@@ -26,7 +27,7 @@ class AsyncConnection:
     """A channel to one server, of the event loop that runs. Turns may share it; it connects when first used."""
 
     def __init__(self, settings: Settings, credentials: grpc.ChannelCredentials | None) -> None:
-        self._settings = settings
+        self._settings, self._is_closed = settings, False
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(settings.url, OPTIONS)
         else:
@@ -34,14 +35,20 @@ class AsyncConnection:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def start(self, turn: RunningTurn) -> AsyncCall:
-        """Send a turn on a stream of its own and close the sending side, so that the server can end the stream."""
+        """Send a turn on a stream of its own and close the sending side, so that the server can end the stream.
+
+        Raises :class:`Cancelled` after :meth:`close`.
+        """
         request = turn.request
-        return AsyncCall(
-            self._stub.ModelStreamInfer(iter([request.message]), timeout=turn.limits.turn_s, metadata=request.metadata)
-        )
+        if self._is_closed:
+            raise client_closed(request.request_id)
+        messages, timeout_s = iter([request.message]), turn.begin_try()
+        return AsyncCall(self._stub.ModelStreamInfer(messages, timeout=timeout_s, metadata=request.metadata))
 
     async def model_parameter(self, name: str, timeout_s: float) -> Any:
         """A JSON parameter of the model's configuration. Raises :class:`StreamOmniError`."""
+        if self._is_closed:
+            raise client_closed(None)
         metadata = self._settings.metadata
         try:
             answer = await self._stub.ModelConfig(configuration_request(), timeout=timeout_s, metadata=metadata)
@@ -51,6 +58,7 @@ class AsyncConnection:
 
     async def close(self) -> None:
         """Ends every turn that is still running."""
+        self._is_closed = True
         await self._channel.close()
 
 

@@ -29,6 +29,13 @@ class Audio:
         """The length in seconds."""
         return len(self.samples) / self.sample_rate_hz
 
+    def __getitem__(self, seconds: slice) -> Audio:
+        """``audio[0.5:2]`` is what lies between these seconds; negative ones count from the end."""
+        if not isinstance(seconds, slice) or seconds.step is not None:
+            raise TypeError("audio is cut by seconds, as in audio[0.5:2]")
+        begin, end = (None if at is None else round(at * self.sample_rate_hz) for at in (seconds.start, seconds.stop))
+        return Audio(self.samples[begin:end], self.sample_rate_hz)
+
     def numpy(self) -> NDArray[np.float32]:
         """The samples as float32 [N] in -1..1."""
         return self.samples.astype(np.float32) / 32768
@@ -47,8 +54,21 @@ class Audio:
         except soundfile.SoundFileError as error:
             raise OSError(str(error)) from error
 
+    def play(self) -> None:
+        """Play it on this machine, and wait for its end. Needs the extra ``play``.
 
-AudioInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int] | Audio
+        Raises ModuleNotFoundError without it, OSError where there is no sound device.
+        """
+        from stream_omni_client.speaker import Speaker
+
+        with Speaker() as speaker:
+            speaker.play(self)
+            speaker.wait()
+
+
+AudioInput: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | tuple[NDArray[Any], int] | Audio
+)
 """A path, an encoded file's bytes, an open binary file, ``(array, sample_rate_hz)``, or an earlier answer's audio."""
 
 
@@ -61,15 +81,20 @@ def read_audio(source: AudioInput, longest_s: float = float("inf")) -> tuple[NDA
     if isinstance(source, Audio):
         return source.numpy(), source.sample_rate_hz
     if isinstance(source, tuple):
-        samples, rate = source
-        return _to_mono(_to_float(np.asarray(samples))), int(rate)
+        return _read_array(source)
     if isinstance(source, (str, os.PathLike)):
         return _decode(Path(source).read_bytes(), f"the file {os.fspath(source)}", longest_s)
-    if isinstance(source, bytes):
-        return _decode(source, "the audio", longest_s)
     if hasattr(source, "read"):
-        return _decode(source.read(), "the audio", longest_s)
-    raise TypeError(f"audio is a path, bytes, an open file or (array, rate), not {type(source).__name__}")
+        source = source.read()
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decode(bytes(source), "the audio", longest_s)
+    raise TypeError(f"audio is a path, bytes, a file open for bytes, or (array, rate), not {type(source).__name__}")
+
+
+def _read_array(source: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:
+    if len(source) != 2 or not isinstance(source[1], (int, float, np.number)):
+        raise InvalidRequest("samples go with their rate in Hz: (array, rate)")
+    return _to_mono(_to_float(np.asarray(source[0]))), int(source[1])
 
 
 def _decode(content: bytes, name: str, longest_s: float) -> tuple[NDArray[np.float32], int]:

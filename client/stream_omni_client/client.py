@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from stream_omni_client.access import Tls
 from stream_omni_client.audio import AudioInput
+from stream_omni_client.conversation import Conversation
 from stream_omni_client.errors import StreamOmniError
 from stream_omni_client.image import ImageInput
 from stream_omni_client.reply import Reply
-from stream_omni_client.settings import MANAGEMENT_TIMEOUT_S, Settings
+from stream_omni_client.settings import MANAGEMENT_TIMEOUT_S, choose_settings
 from stream_omni_client.turn import Output, TurnOptions
 
 if TYPE_CHECKING:
@@ -21,29 +22,37 @@ if TYPE_CHECKING:
 class StreamOmni:
     """A client of one server. Threads may share it; use it with ``with``, or call :meth:`close`.
 
-    ``url`` is the server's gRPC endpoint, ``host:port``. Silence is never waited out: a turn fails with
-    :class:`DeadlineExceeded` when its first event takes longer than ``first_event_timeout_s``, or when two events lie
-    further apart than ``idle_timeout_s``.
+    ``url`` is the server's gRPC endpoint, ``host:port``; ``api_key`` and ``tls`` (a :class:`Tls`, or True for a server
+    with a public CA's certificate) let the client in. Where they are left away, the environment says: STREAM_OMNI_URL
+    (or else localhost:8001), STREAM_OMNI_API_KEY, STREAM_OMNI_TLS_CA, _TLS_CERT and _TLS_KEY.
 
-    ``api_key`` and ``tls`` (a :class:`Tls`, or True for a server with a public CA's certificate) let the client in;
-    where they are left away, the environment says: STREAM_OMNI_API_KEY; STREAM_OMNI_TLS_CA, _TLS_CERT and _TLS_KEY.
+    Silence is never waited out: a turn fails with :class:`DeadlineExceeded` when its first event takes longer than
+    ``first_event_timeout_s``, or when two events lie further apart than ``idle_timeout_s``. A turn that the server
+    certainly did not begin (it is full, about to stop, or does not listen) is asked again up to ``max_retries`` times,
+    after the pause that the server hints at; never after its first event.
 
     All methods raise :class:`StreamOmniError` (see its subclasses), and OSError for an input file that cannot be read.
     """
 
     def __init__(
         self,
-        url: str = "localhost:8001",
+        url: str | None = None,
         *,
         api_key: str | None = None,
         tls: Tls | bool | None = None,
         first_event_timeout_s: float = 60.0,
         idle_timeout_s: float = 30.0,
+        max_retries: int = 2,
     ) -> None:
-        self._settings = Settings(url, api_key, tls, first_event_timeout_s, idle_timeout_s)
+        self._settings = choose_settings(url, api_key, tls, first_event_timeout_s, idle_timeout_s, max_retries)
         from stream_omni_client.connection import Connection  # not at the top: gRPC is half of the import's time
 
         self._connection = Connection(self._settings)
+
+    @property
+    def url(self) -> str:
+        """The server's gRPC endpoint."""
+        return self._settings.url
 
     def __enter__(self) -> StreamOmni:
         return self
@@ -89,17 +98,21 @@ class StreamOmni:
         **options: Unpack[TurnOptions],
     ) -> Reply:
         """Ask as with :meth:`stream`, and wait for the whole answer."""
-        return _finish(
-            self.stream(
-                text,
-                audio=audio,
-                image=image,
-                output=output,
-                timeout_s=timeout_s,
-                traceparent=traceparent,
-                **options,
-            )
+        stream = self.stream(
+            text,
+            audio=audio,
+            image=image,
+            output=output,
+            timeout_s=timeout_s,
+            traceparent=traceparent,
+            **options,
         )
+        return stream.finish()
+
+    def converse(self, *, output: Output = "text", **options: Unpack[TurnOptions]) -> Conversation:
+        """Turns that know what was said before them. What is given here holds for each that does not say otherwise;
+        ``history`` is what went before."""
+        return Conversation(self, output, options)
 
     def stream_transcript(
         self, audio: AudioInput, *, timeout_s: float | None = None, traceparent: str | None = None
@@ -109,7 +122,7 @@ class StreamOmni:
 
     def transcribe(self, audio: AudioInput, *, timeout_s: float | None = None, traceparent: str | None = None) -> Reply:
         """Write down what was said: the reply's ``transcript``."""
-        return _finish(self.stream_transcript(audio, timeout_s=timeout_s, traceparent=traceparent))
+        return self.stream_transcript(audio, timeout_s=timeout_s, traceparent=traceparent).finish()
 
     def stream_speech(
         self,
@@ -132,7 +145,7 @@ class StreamOmni:
         **options: Unpack[TurnOptions],
     ) -> Reply:
         """Speak this very text: the reply's ``audio``."""
-        return _finish(self.stream_speech(text, timeout_s=timeout_s, traceparent=traceparent, **options))
+        return self.stream_speech(text, timeout_s=timeout_s, traceparent=traceparent, **options).finish()
 
     def voices(self) -> list[str]:
         """The names that ``voice=`` takes; ``default`` is one of them."""
@@ -149,7 +162,7 @@ class StreamOmni:
         Triton's own answer is not asked for: it says ready even of a model whose process died.
         """
         try:
-            self.chat("Hi", max_tokens=1, timeout_s=timeout_s)
+            self._start(self._settings.probing_turn(timeout_s)).finish()
         except StreamOmniError:
             return False
         return True
@@ -158,10 +171,3 @@ class StreamOmni:
         from stream_omni_client.stream import Stream
 
         return Stream(self._connection, turn)
-
-
-def _finish(stream: Stream) -> Reply:
-    with stream:
-        for _ in stream:
-            pass
-        return stream.reply

@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from stream_omni_client.grpc_channel import (
     ENDING_S,
     OPTIONS,
+    client_closed,
     configuration_request,
     failure_of,
     read_credentials,
@@ -36,7 +37,7 @@ class Connection:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings, self._is_closed = settings, False
         credentials = read_credentials(settings.tls)
         if credentials is None:
             self._channel = grpc.insecure_channel(settings.url, OPTIONS)
@@ -45,15 +46,21 @@ class Connection:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def start(self, turn: RunningTurn) -> Call:
-        """Send a turn on a stream of its own and close the sending side, so that the server can end the stream."""
+        """Send a turn on a stream of its own and close the sending side, so that the server can end the stream.
+
+        Raises :class:`Cancelled` after :meth:`close`.
+        """
         request = turn.request
-        call = self._stub.ModelStreamInfer(
-            iter([request.message]), timeout=turn.limits.turn_s, metadata=request.metadata
-        )
+        if self._is_closed:
+            raise client_closed(request.request_id)
+        messages, timeout_s = iter([request.message]), turn.begin_try()
+        call = self._stub.ModelStreamInfer(messages, timeout=timeout_s, metadata=request.metadata)
         return Call(call, request.request_id)
 
     def model_parameter(self, name: str, timeout_s: float) -> Any:
         """A JSON parameter of the model's configuration. Raises :class:`StreamOmniError`."""
+        if self._is_closed:
+            raise client_closed(None)
         metadata = self._settings.metadata
         try:
             answer = self._stub.ModelConfig(configuration_request(), timeout=timeout_s, metadata=metadata)
@@ -63,6 +70,7 @@ class Connection:
 
     def close(self) -> None:
         """Ends every turn that is still running."""
+        self._is_closed = True
         self._channel.close()
 
 

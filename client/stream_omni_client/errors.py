@@ -20,8 +20,9 @@ _NOT_SERVED = "Request for unknown model"  # Triton's message on a stream, also 
 class StreamOmniError(Exception):
     """Base of all errors that this package raises; ``str(error)`` is one sentence for people.
 
-    ``reason`` is a stable word for programs (``INVALID_ARGUMENT``, ``OVERLOADED``, ``UNAVAILABLE``, ...),
-    ``request_id`` names the turn in the server's logs, ``__cause__`` is the underlying error where there is one.
+    ``reason`` is a stable word for programs (``INVALID_ARGUMENT``, ``OVERLOADED``, ``UNREACHABLE``, ...),
+    ``request_id`` names the turn in the server's logs (None where no turn was asked for), ``__cause__`` is the
+    underlying error where there is one.
     """
 
     def __init__(self, message: str, *, reason: str = "", request_id: str | None = None) -> None:
@@ -31,7 +32,8 @@ class StreamOmniError(Exception):
 
 
 class ConnectionFailed(StreamOmniError):
-    """No server that can take the turn was reached, or the connection broke while it ran."""
+    """No server that can take the turn was reached (reason ``UNREACHABLE``, or ``NOT_FOUND`` where it is just ending),
+    or the connection broke while it ran."""
 
 
 class DeadlineExceeded(StreamOmniError):

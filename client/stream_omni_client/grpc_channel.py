@@ -9,11 +9,28 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from stream_omni_client.access import Tls
-from stream_omni_client.errors import ConnectionFailed, DeadlineExceeded, StreamOmniError, error_of
+from stream_omni_client.errors import Cancelled, ConnectionFailed, DeadlineExceeded, StreamOmniError, error_of
 
 MODEL = "stream_omni"
+_NO_CONNECTION = "connections to all backends failing;"  # gRPC's words; the status of what broke later is the same
 ENDING_S = 2.0  # how long the server may take to end a stream after its last word; it takes about a millisecond
-OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A connection without turns is given up before a load balancer or a router on the way silently forgets it (the
+    # usual ones do after 60 s to 6 min). It must not be kept alive by pings: Triton allows one in two hours.
+    ("grpc.client_idle_timeout_ms", 50_000),
+    # While a turn waits, Triton allows a ping in five minutes, and breaks the connection at the third that is early.
+    ("grpc.keepalive_time_ms", 360_000),
+    ("grpc.keepalive_timeout_ms", 20_000),  # also the longest that sent data may stay unacknowledged
+    ("grpc.http2.max_pings_without_data", 0),  # the client's own bound, of two
+    # A name may stand for several servers: turns go round, and whoever is refused by a full one tries the next.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    # Who cannot be reached is tried again soon: gRPC's first and longest pause, and its patience with a connection.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
+]
 
 
 def read_credentials(tls: Tls | None) -> grpc.ChannelCredentials | None:
@@ -30,11 +47,18 @@ def read_parameter(answer: service_pb2.ModelConfigResponse, name: str) -> Any:
     return json.loads(answer.config.parameters[name].string_value)
 
 
+def client_closed(request_id: str | None) -> Cancelled:
+    return Cancelled("this client is closed; make another one", reason="CLOSED", request_id=request_id)
+
+
 def failure_of(error: grpc.RpcError, url: str, request_id: str | None, timeout_s: float | None) -> StreamOmniError:
     """The typed error for a call that failed. ``timeout_s`` was its limit."""
     code, details = error.code().name, error.details() or ""
     if code == "DEADLINE_EXCEEDED" and timeout_s is not None:
         return DeadlineExceeded(f"{url}: not over after {timeout_s:g} s", reason="DEADLINE", request_id=request_id)
+    if code == "UNAVAILABLE" and details.startswith(_NO_CONNECTION):
+        message = f"{url} cannot be reached; {details.removeprefix(_NO_CONNECTION).lstrip()}"
+        return ConnectionFailed(message, reason="UNREACHABLE", request_id=request_id)
     known = error_of(details, code, request_id)
     if isinstance(known, ConnectionFailed):
         return ConnectionFailed(f"{url}: {details}", reason=code, request_id=request_id)

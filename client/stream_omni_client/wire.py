@@ -91,14 +91,14 @@ def _encode(triton_type: str, value: Any) -> tuple[int, bytes]:
     return 1, struct.pack(_STRUCT_FORMATS[triton_type], value)  # unlike NumPy it never wraps what does not fit
 
 
-def decode_event(response: service_pb2.ModelInferResponse, elapsed_s: float) -> Event:
+def decode_event(response: service_pb2.ModelInferResponse, elapsed_s: float, request_id: str) -> Event:
     """Raises :class:`ServerError` where the response is no event of the protocol."""
     try:
         return _decode(_Outputs(response), elapsed_s)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         message = f"the server sent what is no event ({reason})"
-        raise ServerError(message, reason="PROTOCOL", request_id=response.id) from error
+        raise ServerError(message, reason="PROTOCOL", request_id=request_id) from error
 
 
 def _decode(outputs: _Outputs, elapsed_s: float) -> Event:

@@ -76,7 +76,7 @@ def ask_all(url: str, jobs: Sequence[Job], streams: int, say: Callable[[str], No
     """The turns of ``jobs``, in their order; ``streams`` are under way at a time."""
     count = _Count(len(jobs), say)
     with (
-        StreamOmni(url, first_event_timeout_s=_PATIENCE_S, idle_timeout_s=_PATIENCE_S) as client,
+        StreamOmni(url, first_event_timeout_s=_PATIENCE_S, idle_timeout_s=_PATIENCE_S, max_retries=0) as client,
         ThreadPoolExecutor(streams) as pool,
     ):
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from stream_omni_client import AsyncStreamOmni, Event, Reply
+from stream_omni_client import AsyncConversation, AsyncStreamOmni, Event
 from stream_omni_client.async_stream import AsyncStream
 
 _BOUND_S = 60.0  # of the tests; the client's own limits are shorter
@@ -35,8 +35,8 @@ class BlockingTwin:
         self._thread.join(_BOUND_S)
         self._loop.close()
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return lambda *arguments, **options: self.run(getattr(self._client, name), *arguments, **options)
+    def __getattr__(self, name: str) -> Any:
+        return blocking(self.run, getattr(self._client, name))
 
     def run(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         async def call() -> Any:
@@ -44,34 +44,37 @@ class BlockingTwin:
             return await result if inspect.isawaitable(result) else result
 
         result = asyncio.run_coroutine_threadsafe(call(), self._loop).result(_BOUND_S)
-        return BlockingStream(self, result) if isinstance(result, AsyncStream) else result
+        if isinstance(result, AsyncStream):
+            return BlockingStream(self.run, result)
+        return Blocking(self.run, result) if isinstance(result, AsyncConversation) else result
 
 
-class BlockingStream(Iterator[Event]):
-    def __init__(self, twin: BlockingTwin, stream: AsyncStream) -> None:
-        self._twin, self._stream = twin, stream
+def blocking(run: Callable[..., Any], member: Any) -> Any:
+    """What is a method, run in the event loop."""
+    return (lambda *arguments, **options: run(member, *arguments, **options)) if callable(member) else member
 
-    def __enter__(self) -> BlockingStream:
-        self._twin.run(self._stream.__aenter__)
+
+class Blocking:
+    """A conversation or a stream."""
+
+    def __init__(self, run: Callable[..., Any], target: Any) -> None:
+        self.run, self.target = run, target
+
+    def __enter__(self) -> Any:
+        self.run(self.target.__aenter__)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._twin.run(self._stream.__aexit__, *error)
+        self.run(self.target.__aexit__, *error)
 
+    def __getattr__(self, name: str) -> Any:
+        return blocking(self.run, getattr(self.target, name))
+
+
+class BlockingStream(Blocking, Iterator[Event]):
     def __next__(self) -> Event:
         try:
-            event: Event = self._twin.run(self._stream.__anext__)
+            event: Event = self.run(self.target.__anext__)
         except StopAsyncIteration:
             raise StopIteration from None
         return event
-
-    @property
-    def reply(self) -> Reply:
-        return self._stream.reply
-
-    @property
-    def request_id(self) -> str:
-        return self._stream.request_id
-
-    def close(self) -> None:
-        self._twin.run(self._stream.close)

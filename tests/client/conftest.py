@@ -17,11 +17,11 @@ PROTOCOL_MODEL = Path(__file__).parent / "protocol_model"
 
 @contextmanager
 def protocol_server(log: Path) -> Iterator[TritonServer]:
-    with log.open("wb") as output, TritonServer(PROTOCOL_MODEL, probe=_probe, drain_timeout_s=1, log=output) as server:
+    with log.open("wb") as output, TritonServer(PROTOCOL_MODEL, probe=probe, drain_timeout_s=1, log=output) as server:
         yield server
 
 
-def _probe(url: str, timeout_s: float) -> None:
+def probe(url: str, timeout_s: float) -> None:
     with StreamOmni(url) as client:
         if not client.ready(timeout_s):
             raise ConnectionError("no answer")

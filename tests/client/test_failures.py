@@ -165,13 +165,22 @@ def test_clients_that_come_and_go_leave_the_server_standing(protocol_url: str, t
 
 
 def test_nothing_listens(twin: type[StreamOmni]) -> None:
-    with twin("127.0.0.1:1") as client, pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:1") as caught:
-        client.chat("hello")
-    assert caught.value.__cause__ is not None
     with twin("127.0.0.1:1") as client:
+        with pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:1 cannot be reached; .*refused") as caught:
+            client.chat("hello")
+        assert caught.value.reason == "UNREACHABLE" and caught.value.request_id
+        assert caught.value.__cause__ is not None
         assert not client.ready()
         with pytest.raises(ConnectionFailed):
             client.voices()
+
+
+def test_a_closed_client_says_so(protocol_url: str) -> None:
+    client = StreamOmni(protocol_url)
+    client.close()
+    for method in (lambda: client.chat("hello"), client.voices):
+        with pytest.raises(Cancelled, match="this client is closed"):
+            method()
 
 
 def test_a_killed_server_ends_the_stream_with_an_error(own_server: TritonServer, twin: type[StreamOmni]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 from stream_omni_client import Audio, InvalidRequest
 from stream_omni_client.audio import read_audio
 from stream_omni_client.image import read_images
@@ -24,7 +25,8 @@ def wav(tmp_path: Path) -> Path:
 
 def test_every_form_of_sound_is_the_same_sound(wav: Path) -> None:
     with wav.open("rb") as file:
-        forms = [read_audio(source) for source in (wav, str(wav), wav.read_bytes(), file, Audio(SAMPLES, 8000))]
+        given = (wav, str(wav), wav.read_bytes(), bytearray(wav.read_bytes()), file, Audio(SAMPLES, 8000))
+        forms = [read_audio(source) for source in given]
     forms += [read_audio((SAMPLES, 8000)), read_audio((SAMPLES / 32768, 8000))]
     forms += [read_audio((SAMPLES.astype(np.int32) << 16, 8000))]
     for samples, rate in forms:
@@ -60,6 +62,11 @@ def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
         read_audio((np.zeros((1, 2, 3), np.float32), 16000))
     with pytest.raises(FileNotFoundError):
         read_audio(tmp_path / "absent.wav")
+    for wrong in ((SAMPLES,), (SAMPLES, "8000"), (SAMPLES, None)):
+        with pytest.raises(InvalidRequest, match="samples go with their rate"):
+            read_audio(wrong)  # type: ignore[arg-type]
+    with (tmp_path / "notes.txt").open() as text, pytest.raises(TypeError, match="a file open for bytes"):
+        read_audio(text)  # type: ignore[arg-type]
 
 
 def test_pictures_one_or_many(tmp_path: Path) -> None:
@@ -73,4 +80,15 @@ def test_pictures_one_or_many(tmp_path: Path) -> None:
         == read_images(io.BytesIO(b"png"))
         == [b"png"]
     )
-    assert read_images([path, b"jpg"]) == [b"png", b"jpg"]
+    assert read_images([path, bytearray(b"jpg"), memoryview(b"webp")]) == [b"png", b"jpg", b"webp"]
+    with pytest.raises(TypeError, match="or a PIL image, not int"):
+        read_images([3])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK"])
+def test_an_image_in_memory_arrives_pixel_by_pixel(mode: str) -> None:
+    picture = Image.effect_noise((31, 17), 90).convert(mode)
+    (encoded,) = read_images(picture)
+    arrived = Image.open(io.BytesIO(encoded))
+    assert (arrived.format, arrived.mode) == ("PNG", "RGB")
+    assert arrived.tobytes() == picture.convert("RGB").tobytes()

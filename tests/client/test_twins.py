@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from stream_omni_client import (
+    AsyncConversation,
     AsyncStreamOmni,
     Cancelled,
     ConnectionFailed,
+    Conversation,
     DeadlineExceeded,
     StreamOmni,
     TextDelta,
@@ -26,7 +28,9 @@ from stream_omni_client.stream import Stream
 from stream_omni.serving.launcher import TritonServer
 
 
-@pytest.mark.parametrize(("kind", "async_kind"), [(StreamOmni, AsyncStreamOmni), (Stream, AsyncStream)])
+@pytest.mark.parametrize(
+    ("kind", "async_kind"), [(StreamOmni, AsyncStreamOmni), (Stream, AsyncStream), (Conversation, AsyncConversation)]
+)
 def test_they_have_the_same_names_with_the_same_arguments(kind: type, async_kind: type) -> None:
     assert public_names(kind) == public_names(async_kind)
     for name in public_names(kind):
@@ -133,6 +137,17 @@ def test_a_client_may_be_made_where_no_loop_runs(protocol_url: str) -> None:
             return (await client.chat("hello")).text
 
     assert asyncio.run(ask()) == "Grüße, 世界"
+
+
+def test_a_closed_client_says_so(protocol_url: str) -> None:
+    async def test(client: AsyncStreamOmni) -> None:
+        await client.voices()
+        await client.close()
+        for method in (lambda: client.chat("hello"), client.voices):
+            with pytest.raises(Cancelled, match="this client is closed"):
+                await method()
+
+    in_a_loop(test, protocol_url)
 
 
 def test_a_killed_server_and_a_stopped_one_are_noticed(own_server: TritonServer) -> None:

@@ -38,7 +38,7 @@ class Guarded:
     bob: str  # one turn at once
 
     def client(self, key: str | None) -> StreamOmni:
-        return StreamOmni(self.server.grpc_url, api_key=key, tls=self.tls)
+        return StreamOmni(self.server.grpc_url, api_key=key, tls=self.tls, max_retries=0)
 
     def raw(self) -> triton.InferenceServerClient:
         ca, key, cert = self.tls.read()

@@ -41,7 +41,7 @@ class Traced:
     narrow_key: str  # for one turn at once
 
     def client(self, key: str | None = None) -> StreamOmni:
-        return StreamOmni(self.server.grpc_url, api_key=key or self.key)
+        return StreamOmni(self.server.grpc_url, api_key=key or self.key, max_retries=0)
 
     def infer(self, model: str, **headers: str) -> triton.InferResult:
         """A whole turn in one call."""

@@ -6,7 +6,8 @@ import argparse
 import os
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -51,16 +52,29 @@ def _serve(settings: Settings) -> int:
         except KeyFileError as error:
             raise InvalidRequest(str(error)) from None
     server = GatewayServer(_configuration(settings))
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-    with _listen(settings.host, settings.port) as listening:
+    with _ended_by_signals(server), _listen(settings.host, settings.port) as listening:
         server.run([listening])
     return 0 if server.started else 1
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Also before uvicorn looks after signals itself; and when it has ended it raises them once more."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _configuration(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         create_application(settings),
+        http="h11",  # whatever else is installed: the tests of clients that leave hold for this one
+        timeout_keep_alive=75,  # longer than load balancers keep theirs, or they send requests into closing connections
         ssl_certfile=settings.https_cert,
         ssl_keyfile=settings.https_key,
         timeout_graceful_shutdown=settings.drain_timeout_s,

@@ -31,6 +31,7 @@ class Gateway:
             tls=settings.triton_tls,
             first_event_timeout_s=settings.first_event_timeout_s,
             idle_timeout_s=settings.idle_timeout_s,
+            max_retries=0,  # the caller's client tries again, by the hint that it gets
         )
         self.door = Door(settings)
         self.metrics = Metrics()

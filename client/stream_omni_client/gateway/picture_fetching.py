@@ -105,8 +105,8 @@ class PictureFetcher:
             ("accept-encoding", "identity"),
             ("connection", "close"),
         ]
-        for event in (h11.Request(method="GET", target=target, headers=headers), h11.EndOfMessage()):
-            writer.write(http.send(event) or b"")
+        writer.write(http.send(h11.Request(method="GET", target=target, headers=headers)) or b"")
+        http.send(h11.EndOfMessage())
         await writer.drain()
         content = bytearray()
         while not isinstance(event := await _next_event(http, reader), h11.EndOfMessage):

@@ -47,7 +47,8 @@ class Resampler:
         self._made = end
         done = int(end * self._down // self._up) - _HALF_TAPS + 1 - self._first_kept  # no later sample needs these
         self._kept, self._first_kept = self._kept[done:], self._first_kept + done
-        return np.clip(np.rint(made), -32768, 32767).astype(np.int16)
+        rounded: NDArray[np.int16] = np.clip(np.rint(made), -32768, 32767).astype(np.int16)
+        return rounded
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
@@ -9,16 +10,23 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
 from openai import NotFoundError, OpenAI
+from stream_omni_client import StreamOmni, Tls
 from stream_omni_client.command import main as stream_omni
+from stream_omni_client.gateway.application import create_application
 from stream_omni_client.gateway.command import _parser
 from stream_omni_client.gateway.settings import Settings
 
+from stream_omni.serving.launcher import TritonServer
+from stream_omni.serving.security import Security, ServerTls
+from tests.client.conftest import PROTOCOL_MODEL
 from tests.client.gateway.conftest import MODEL
 from tests.client.gateway.gateway_process import GatewayProcess, gateway_process, until
+from tests.serving.certificates import Authority
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
@@ -172,6 +180,72 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
         port = taken.getsockname()[1]
         assert stream_omni(["gateway", "--port", str(port)]) == 2
     assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
+
+
+def test_a_server_that_can_be_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pem = str(tmp_path / "none.pem")
+    assert stream_omni(["gateway", "--port", "0", "--url", "http://localhost"]) == 2
+    assert stream_omni(["gateway", "--port", "0", "--tls-ca", pem]) == 2
+    assert stream_omni(["gateway", "--port", "0", "--https-cert", pem, "--https-key", pem]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert "host:port" in told[0]
+    assert "none.pem" in told[1]
+    assert len(told) == 3, "a line each"
+
+
+def test_a_fault_of_our_own_tells_nobody_what_was_said(capfd: pytest.CaptureFixture[str]) -> None:
+    async def fail() -> None:
+        raise ValueError("a secret of the user's")
+
+    async def ask() -> list[dict[str, Any]]:
+        application = create_application(Settings())
+        application.state.gateway.readiness.find = fail
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/health",
+            "headers": [],
+            "query_string": b"",
+            "root_path": "",
+        }
+        await application(scope, receive, send)
+        return sent
+
+    start, body = asyncio.run(ask())
+    error = json.loads(body["body"])["error"]
+    assert (start["status"], error["type"]) == (500, "server_error")
+    failure, request = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert (failure["error"], failure["place"].partition(":")[0]) == ("ValueError", "test_operations.py")
+    assert failure["request_id"] == request["request_id"] and request["request_id"] in error["message"]
+    assert "secret" not in json.dumps([error, failure, request])
+
+
+def test_towards_a_server_with_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "company")
+    pair = authority.sign("127.0.0.1")
+
+    def probe(url: str, timeout_s: float) -> None:
+        with StreamOmni(url, tls=Tls(ca=authority.ca)) as client:
+            client.chat("hello", timeout_s=timeout_s)
+
+    security = Security(None, ServerTls(pair.cert, pair.key))
+    with (
+        (tmp_path / "log").open("w") as log,
+        TritonServer(PROTOCOL_MODEL, probe=probe, security=security, drain_timeout_s=1, log=log) as server,
+        gateway_process(server.grpc_url, "--tls-ca", str(authority.ca)) as gateway,
+        OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        assert client.models.list().data
+        hello: Any = [{"role": "user", "content": "hello"}]
+        assert client.chat.completions.create(model=MODEL, messages=hello).choices
 
 
 def test_the_options_defaults_are_the_settings() -> None:

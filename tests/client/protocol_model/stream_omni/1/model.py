@@ -1,6 +1,7 @@
 """A served model that speaks the protocol and does what the question's first word says, or the system prompt's where the
 question is spoken. No network, no library."""
 
+import collections
 import json
 import os
 import signal
@@ -55,6 +56,7 @@ class Turn:
 class TritonPythonModel:
     def initialize(self, args):
         self.cancelled = 0
+        self.refused = collections.Counter()
 
     def execute(self, requests):
         for request in requests:
@@ -84,7 +86,7 @@ class TritonPythonModel:
         detail = {
             "finish_reason": "stop",
             "text_finish": "stop",
-            "audio_finish": "length" if speech else None,
+            "audio_finish": self.audio_finish(turn, rest) if speech else None,
             "transcript": transcript,
             "text": text,
             "usage": {"prompt_tokens": 7, "text_tokens": 3},
@@ -93,6 +95,10 @@ class TritonPythonModel:
         }
         turn.send("done", detail=json.dumps(detail))
         turn.finish()
+
+    def audio_finish(self, turn, rest):
+        """Answers are cut; what is only spoken is not, unless it is told to be."""
+        return "stop" if turn.words("task") == "speak" and rest != "without end" else "length"
 
     def do_report(self, turn, rest):
         """The inputs as they came, as the answer's text: for who cannot see `done`."""
@@ -115,6 +121,30 @@ class TritonPythonModel:
         turn.send("text", delta=history)
         turn.send("done", detail=json.dumps({**EMPTY_DETAIL, "text": history}))
         turn.finish()
+
+    def do_busy(self, turn, rest):
+        """`busy COUNT MILLISECONDS NAME`: refuses that many tries of the name, then echoes."""
+        count, milliseconds, name = rest.split()
+        self.refused[name] += 1
+        message = f"OVERLOADED retry_after_ms={milliseconds}: refused {self.refused[name]} times; come again later"
+        if self.refused[name] > int(count):
+            self.do_echo(turn, rest)
+        else:
+            turn.finish(message, pb_utils.TritonError.UNAVAILABLE)
+
+    def do_late(self, turn, rest):
+        """Says which try this is, and only then refuses it."""
+        self.refused[rest] += 1
+        turn.send("text", delta=str(self.refused[rest]))
+        turn.finish("OVERLOADED retry_after_ms=1: too late", pb_utils.TritonError.UNAVAILABLE)
+
+    def do_long(self, turn, rest):
+        """Speech of 0.2 s pieces, each with one word, until it is left."""
+        turn.send("text", delta="one two three four five")
+        words = [[0, 3], [4, 7], [8, 13], [14, 18], [19, 23]]
+        for number, word in enumerate(words):
+            turn.send("audio", **piece(number, marks=[[*word, 200 * number]]))
+        self.wait_for_cancel(turn)
 
     def do_break(self, turn, rest):
         turn.send("text", delta="half of it")

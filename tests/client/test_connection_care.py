@@ -1,0 +1,88 @@
+"""The connection's pings and its rest are such that Triton keeps it, and nobody on the way forgets it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from stream_omni_client import ConnectionFailed, DeadlineExceeded, StreamOmni, connection
+from stream_omni_client.grpc_channel import OPTIONS
+
+from stream_omni.serving import launcher
+from tests.client.conftest import protocol_server
+
+TRITON_MS = 300_000  # between two pings during a turn, unless it is told otherwise (see its --help)
+QUICK = 300  # gRPC sends no pings that are less than a second apart
+
+
+@contextmanager
+def client_with(patch: pytest.MonkeyPatch, url: str, patience_s: float, **milliseconds: int) -> Iterator[StreamOmni]:
+    changed = {f"grpc.{name}": value for name, value in milliseconds.items()}
+    assert changed.keys() <= dict(OPTIONS).keys()
+    patch.setattr(connection, "OPTIONS", [(name, changed.get(name, value)) for name, value in OPTIONS])
+    with StreamOmni(url, first_event_timeout_s=patience_s) as client:
+        yield client
+
+
+def test_pings_during_a_silent_turn_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a server as strict as every Triton, with all times divided by 300."""
+    strict = [f"--grpc-http2-min-recv-ping-interval-without-data={TRITON_MS // QUICK}"]
+    monkeypatch.setattr(launcher, "connection_arguments", lambda *_: strict)
+    every_ms = int(dict(OPTIONS)["grpc.keepalive_time_ms"]) // QUICK
+    with (
+        protocol_server(tmp_path / "log") as server,
+        client_with(monkeypatch, server.grpc_url, 6 * every_ms / 1000, keepalive_time_ms=every_ms) as client,
+        pytest.raises(DeadlineExceeded, match="nothing came"),
+    ):
+        client.chat("silent")
+
+
+def test_more_pings_would_end_the_connection(protocol_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which shows that the test above can fail."""
+    with (
+        client_with(monkeypatch, protocol_url, 20, keepalive_time_ms=1000) as client,
+        pytest.raises(ConnectionFailed, match="Too many pings"),
+    ):
+        client.chat("silent")
+
+
+def test_without_turns_there_are_no_pings(protocol_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = connections(protocol_url)
+    with client_with(monkeypatch, protocol_url, 5, keepalive_time_ms=1000) as client:
+        client.chat("hello")
+        ours = connections(protocol_url) - others
+        time.sleep(5)  # in which more than four would have ended it, see above
+        client.chat("hello")
+        assert connections(protocol_url) - others == ours != set()
+
+
+def test_a_connection_without_turns_is_given_up(protocol_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = connections(protocol_url)
+    with client_with(monkeypatch, protocol_url, 5, client_idle_timeout_ms=1000) as client:
+        client.chat("hello")
+        assert len(connections(protocol_url) - others) == 1
+        until(lambda: connections(protocol_url) <= others)
+        assert client.chat("hello").text
+
+
+def connections(url: str) -> set[str]:
+    """This process's own, as the numbers of their sockets."""
+    port = f":{int(url.rpartition(':')[2]):04X}"
+    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    established = {fields[9] for fields in lines if fields[2].endswith(port) and fields[3] == "01"}
+    ours: set[str] = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            ours |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
+    return established & ours
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
