@@ -115,6 +115,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         api_keys=arguments.api_keys,
         model=arguments.model,
         aliases=tuple(arguments.alias),
+        notice=arguments.notice,
         fetch_pictures=arguments.fetch_pictures,
         first_event_timeout_s=arguments.first_event_timeout,
         idle_timeout_s=arguments.idle_timeout,
@@ -141,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     door.add_argument(
         "--alias", action="append", default=[], metavar="NAME", help="another name for it; may be given several times"
     )
+    door.add_argument("--notice", metavar="TEXT", help='a line that the page shows, such as "Built with Llama"')
     door.add_argument("--fetch-pictures", action="store_true", help="also take pictures by URL, from public addresses")
     _add_times(parser)
     return parser

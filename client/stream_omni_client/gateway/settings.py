@@ -38,6 +38,7 @@ class Settings:
     api_keys: Path | None = None
     model: str = "stream-omni"
     aliases: tuple[str, ...] = ()
+    notice: str | None = None  # a line that the page shows
     fetch_pictures: bool = False  # pictures by http(s) URL
     first_event_timeout_s: float = 60.0
     idle_timeout_s: float = 30.0

@@ -86,7 +86,8 @@ class RealtimeEndpoint:
     async def _served(self) -> Served:
         """Raises StreamOmniError."""
         info, settings = await self._gateway.server_info(), self._gateway.settings
-        return Served((settings.model, *settings.aliases), info["voices"], QuestionLimits.of(info))
+        models = (settings.model, *settings.aliases)
+        return Served(models, info["voices"], QuestionLimits.of(info), settings.notice)
 
     async def _refuse(self, websocket: WebSocket, error: ApiError) -> None:
         """By HTTP; a browser tells its page nothing of that, so it is let in and told by an event."""

@@ -34,11 +34,13 @@ _ENVELOPE = {"type", "event_id"}
 
 @dataclass(frozen=True)
 class Served:
-    """What the server behind has: the names that callers may give the model, its voices, its limits of a question."""
+    """What the server behind has: the names that callers may give the model, its voices, its limits of a question; and
+    a line for the page to show."""
 
     models: Sequence[str]
     voices: Sequence[str]
     question: QuestionLimits
+    notice: str | None
 
 
 class Session:
@@ -125,9 +127,15 @@ class Session:
         self._outbox.put("session.updated", session=self._describe())
 
     def _describe(self) -> dict[str, Any]:
-        """With ``voices`` beside the standard fields: the names that the voice may have."""
-        mine = {"id": self.id, "object": "realtime.session", "expires_at": self._expires_at}
-        return {**mine, "model": self._served.models[0], "voices": self._served.voices, **self._settings.describe()}
+        """With fields of our own: ``voices``, the names that the voice may have, and ``notice``."""
+        served = self._served
+        standard = {
+            "id": self.id,
+            "object": "realtime.session",
+            "expires_at": self._expires_at,
+            "model": served.models[0],
+        }
+        return {**standard, "voices": served.voices, "notice": served.notice, **self._settings.describe()}
 
     # What is said to it
 

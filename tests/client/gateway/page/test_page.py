@@ -291,7 +291,7 @@ def test_a_server_killed_in_the_middle_is_told(open_page: Opening, own_server: A
 
 
 def test_a_key_is_asked_for(open_page: Opening, protocol_url: str, key_file: Path, alice: str) -> None:
-    with gateway_process(protocol_url, "--api-keys", str(key_file)) as locked:
+    with gateway_process(protocol_url, "--api-keys", str(key_file), "--notice", "Built with Llama") as locked:
         page = open_page(locked, expected="refused")
         page.wait("#access[open]")
         page.page.fill("#key", "so_wrong")
@@ -300,6 +300,7 @@ def test_a_key_is_asked_for(open_page: Opening, protocol_url: str, key_file: Pat
         page.page.fill("#key", alice)
         page.page.press("#key", "Enter")
         page.wait("#connection[data-state=open]")
+        assert page.text("#imprint") == "Built with Llama"
         page.ask("hello")
         page.wait(".assistant.over")
         page.page.context.close()

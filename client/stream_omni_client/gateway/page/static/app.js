@@ -75,6 +75,7 @@ class App {
   // A new session knows nothing: it is set up, and told what was said so far.
   begin(session) {
     this.settings.showVoices(session.voices ?? ["default"]);
+    this.controls.showImprint(session.notice);
     const turns = this.said.filter((turn) => turn.heard ?? turn.words);
     const items = turns.map((turn) => {
       const [role, type] = turn instanceof AnswerTurn ? ["assistant", "output_text"] : ["user", "input_text"];

@@ -266,6 +266,11 @@ export class Controls {
     find("notice").hidden = true;
   }
 
+  showImprint(text) {
+    find("imprint").textContent = text ?? "";
+    find("imprint").hidden = !text;
+  }
+
   // To who does not see it.
   announce(text) {
     find("announce").textContent = text;
