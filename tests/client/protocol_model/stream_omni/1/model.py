@@ -165,7 +165,7 @@ class TritonPythonModel:
         turn.finish()
 
     def do_sing(self, turn, rest):
-        """Text that is ahead of its speech, which goes on for ever: 0.2 s of sound and a word, each 0.05 s or as told."""
+        """Text ahead of its speech, which goes on for ever: 0.2 s of sound and a word, each 0.05 s or as told."""
         if "audio" in turn.inputs:
             turn.send("transcript", delta="sing to me")
         turn.send("text", delta="la " * 100)
