@@ -99,7 +99,7 @@ class OpenPage:
         self.page.press("#text", "Enter")
 
     def choose_mode(self, mode: str) -> None:
-        self.page.check(f"[name=mode][value={mode}]", force=True)
+        self.page.click(f"[name=mode][value={mode}]", force=True)
 
     def until_received(self, kind: str, count: int = 1, timeout_s: float = 30.0) -> dict[str, Any]:
         """The count-th event of this type."""

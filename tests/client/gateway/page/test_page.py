@@ -236,8 +236,8 @@ def test_without_a_microphone_the_page_says_why(
     open_page: Opening, gateway: GatewayProcess, failure: str, told: str
 ) -> None:
     page = open_page(gateway)
-    refuse = f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('no', '{failure}'); }}"
-    page.page.evaluate(refuse)
+    refuse = f"async () => {{ throw new DOMException('no', '{failure}'); }}"
+    page.page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refuse}; }}")
     page.choose_mode("free")
     page.wait("#notice")
     assert page.text("#notice-text").startswith(told)

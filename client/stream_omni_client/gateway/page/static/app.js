@@ -76,11 +76,8 @@ class App {
   begin(session) {
     this.settings.showVoices(session.voices ?? ["default"]);
     this.controls.showImprint(session.notice);
-    const turns = this.said.filter((turn) => turn.heard ?? turn.words);
-    const items = turns.map((turn) => {
-      const [role, type] = turn instanceof AnswerTurn ? ["assistant", "output_text"] : ["user", "input_text"];
-      return { type: "message", role, content: [{ type, text: turn.heard ?? turn.words }] };
-    });
+    const told = this.said.map((turn) => turn.remembered).filter(({ text }) => text.trim());
+    const items = told.map(({ role, type, text }) => ({ type: "message", role, content: [{ type, text }] }));
     const shown = this.pictures.map(({ id, address }) => pictureItem(id, address));
     const created = [...items, ...shown].map((item) => ({ type: "conversation.item.create", item }));
     this.connection.begin([this.sessionUpdate(), ...created]);
@@ -245,7 +242,7 @@ class App {
 
   "on conversation.item.input_audio_transcription.completed"({ item_id, transcript }) {
     this.understood();
-    this.users.get(item_id)?.heard(transcript);
+    this.users.get(item_id)?.understand(transcript);
     this.controls.announce(transcript ? `You said: ${transcript}` : "Nothing was understood.");
   }
 

@@ -93,11 +93,16 @@ export class UserTurn {
     this.said.replaceChildren(dots("listening"));
   }
 
+  // What a session that has to be told of it is told: {role, type, text}.
+  get remembered() {
+    return { role: "user", type: "input_text", text: this.words };
+  }
+
   hear(delta) {
     this.write(this.words + delta);
   }
 
-  heard(transcript) {
+  understand(transcript) {
     if (transcript) this.write(transcript);
     else this.unsure("nothing was understood");
   }
@@ -131,8 +136,9 @@ export class AnswerTurn {
   }
 
   // As far as it was heard, or read.
-  get heard() {
-    return this.wasCut && this.isSpoken ? (this.spoken?.litText ?? "") : this.text;
+  get remembered() {
+    const text = this.wasCut && this.isSpoken ? (this.spoken?.litText ?? "") : this.text;
+    return { role: "assistant", type: "output_text", text };
   }
 
   add(delta) {
