@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from stream_omni_demo.world.exchange import Exchange
-from stream_omni_demo.world.proposing import KIND_SHARES
+from stream_omni_demo.world.proposing import KIND_SHARES, PRACTISED_SHARES
 from stream_omni_demo.world.question import QUESTION_PATTERNS, question_paraphrases, understand
 from stream_omni_demo.world.sampling import exchange_of, exchanges_about, sample_exchange, turn_of
 from stream_omni_demo.world.scene import Scene, Thing, sample_scene
@@ -141,7 +141,8 @@ def test_answers_are_true(turns: list[tuple[Scene | None, Exchange]]) -> None:
 
 
 def test_every_kind_is_asked_with_and_without_a_picture(turns: list[tuple[Scene | None, Exchange]]) -> None:
-    assert sum(KIND_SHARES.values()) == pytest.approx(1)
+    assert sum(KIND_SHARES.values()) == pytest.approx(1) == sum(PRACTISED_SHARES.values())
+    assert PRACTISED_SHARES.keys() == KIND_SHARES.keys()
     assert {exchange.kind for scene, exchange in turns if scene} >= set(QUESTION_PATTERNS)
     talked = {exchange.kind for exchange in conversations()} | {"repeat"}
     assert {exchange.kind for scene, exchange in turns if scene is None} >= talked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from stream_omni_demo.language.picturing import drawn
 from stream_omni_demo.language.reading import Context, padded
 from stream_omni_demo.language.utterances import Utterance, roughened
 from stream_omni_demo.world.exchange import Exchange
+from stream_omni_demo.world.proposing import KIND_SHARES
 from stream_omni_demo.world.sampling import exchanges_about, sample_exchange, turn_of
 from stream_omni_demo.world.scene import Scene, sample_scene
 from stream_omni_demo.world.talk import sample_conversation
@@ -75,7 +76,8 @@ class Listener:
 
 
 class AnsweringBatches:
-    """``of(step, sizes)`` is the same whenever it is asked. Without a ``listener`` nothing is spoken."""
+    """``of(step, sizes)`` is the same whenever it is asked. Without a ``listener`` nothing is spoken. ``shares``:
+    of the kinds of questions about a picture."""
 
     def __init__(
         self,
@@ -84,8 +86,9 @@ class AnsweringBatches:
         imagination: Imagination,
         seed: int,
         listener: Listener | None = None,
+        shares: Mapping[str, float] = KIND_SHARES,
     ) -> None:
-        self._info, self._tokenizer = info, tokenizer
+        self.info, self.tokenizer, self._shares = info, tokenizer, shares
         self._imagination, self._seed, self._listener = imagination, seed, listener
 
     def of(self, step: int, sizes: AnsweringSizes) -> list[Questions]:
@@ -114,16 +117,16 @@ class AnsweringBatches:
     ) -> Questions:
         """``spoken`` are about the first scenes."""
         beginnings, typed, imagined, heard = [], [], [], []
-        patches = self._info.vision.patches
+        patches = self.info.vision.patches
         for number, scene in enumerate(scenes):
             history: tuple[Message, ...] = ()
             if generator.random() < _WITH_HISTORY:
                 history = _history(exchanges_about(scene, generator, 1))
             asked = Question(text="", pictures=1, history=history)
-            before = build_prompt(self._tokenizer, self._info, replace(asked, text=" "))
+            before = build_prompt(self.tokenizer, self.info, replace(asked, text=" "))
             at = before.image_at[0]
             beginnings.append(np.concatenate([before.ids[:at], np.zeros(patches, np.int64)]))
-            exchanges = exchanges_about(scene, generator, sizes.typed + sizes.imagined)
+            exchanges = exchanges_about(scene, generator, sizes.typed + sizes.imagined, shares=self._shares)
             exchanges = [
                 sample_conversation(generator, "train") if generator.random() < _TALK_ABOUT_NOTHING else exchange
                 for exchange in exchanges
@@ -135,7 +138,7 @@ class AnsweringBatches:
         return Questions(
             beginnings=Asked(*padded(beginnings)),
             rests=self._rests(typed, imagined, heard),
-            pixels=torch.stack([drawn(scene, self._info, generator) for scene in scenes]),
+            pixels=torch.stack([drawn(scene, self.info, generator) for scene in scenes]),
             picture_at=torch.tensor([len(ids) - patches for ids in beginnings]),
         )
 
@@ -144,7 +147,7 @@ class AnsweringBatches:
     ) -> Questions:
         """Without a picture: what all share is the system prompt."""
         asked = Question(text="")
-        before = build_prompt(self._tokenizer, self._info, replace(asked, text=" "))
+        before = build_prompt(self.tokenizer, self.info, replace(asked, text=" "))
 
         def turn() -> tuple[Question, Exchange]:
             history = _history([_without_picture(generator)]) if generator.random() < _WITH_HISTORY else ()
@@ -156,17 +159,17 @@ class AnsweringBatches:
         return Questions(Asked(*padded([before.ids[: before.shared_tokens]])), self._rests(typed, imagined, heard))
 
     def _typed(self, asked: Question, exchange: Exchange, parent: int, generator: np.random.Generator) -> _Row:
-        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=as_typed(exchange.question, generator)))
+        prompt = build_prompt(self.tokenizer, self.info, replace(asked, text=as_typed(exchange.question, generator)))
         return self._row(prompt, exchange.answer, parent)
 
     def _imagined(
         self, asked: Question, exchange: Exchange, parent: int, kept: float, generator: np.random.Generator
     ) -> _Row:
-        labels = self._imagination.labels(self._tokenizer.encode(exchange.question), generator, kept)
-        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=None, units=(0,) * len(labels)))
+        labels = self._imagination.labels(self.tokenizer.encode(exchange.question), generator, kept)
+        prompt = build_prompt(self.tokenizer, self.info, replace(asked, text=None, units=(0,) * len(labels)))
         assert prompt.audio_span is not None
         ids = prompt.ids.copy()
-        ids[ids >= self._info.vocabulary.unit_offset] = labels
+        ids[ids >= self.info.vocabulary.unit_offset] = labels
         return self._row(replace(prompt, ids=ids), exchange.answer, parent)
 
     def _spoken_row(
@@ -177,8 +180,8 @@ class AnsweringBatches:
         parent: int,
         generator: np.random.Generator,
     ) -> _Row:
-        units = roughened(utterance.units(generator), self._info.vocabulary.units, generator, _ROUGH)
-        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=None, units=tuple(units.tolist())))
+        units = roughened(utterance.units(generator), self.info.vocabulary.units, generator, _ROUGH)
+        prompt = build_prompt(self.tokenizer, self.info, replace(asked, text=None, units=tuple(units.tolist())))
         row = self._row(prompt, exchange.answer, parent)
         ids = row.ids.copy()
         ids[: row.answer_at] = FROM_EMBEDS
@@ -186,7 +189,7 @@ class AnsweringBatches:
 
     def _row(self, prompt: Prompt, answer: str, parent: int) -> _Row:
         rest = prompt.ids[_cut(prompt) + len(prompt.image_at) :]
-        ids = np.array([*rest, *self._tokenizer.encode(answer), self._info.vocabulary.eot], np.int64)
+        ids = np.array([*rest, *self.tokenizer.encode(answer), self.info.vocabulary.eot], np.int64)
         return _Row(ids, len(rest), parent)
 
     def _rests(self, *kinds: Sequence[_Row]) -> tuple[Rest, ...]:
