@@ -11,7 +11,7 @@ import pytest
 from stream_omni_demo.world.exchange import Exchange
 from stream_omni_demo.world.proposing import KIND_SHARES, PRACTISED_SHARES
 from stream_omni_demo.world.question import QUESTION_PATTERNS, question_paraphrases, understand
-from stream_omni_demo.world.sampling import exchange_of, exchanges_about, sample_exchange, turn_of
+from stream_omni_demo.world.sampling import exchange_of, exchanges_about, sample_exchange, sample_lesson, turn_of
 from stream_omni_demo.world.scene import Scene, Thing, sample_scene
 from stream_omni_demo.world.talk import conversations
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, NUMBERS
@@ -138,6 +138,17 @@ def test_answers_are_true(turns: list[tuple[Scene | None, Exchange]]) -> None:
     for scene, exchange in turns:
         if scene is not None and exchange.kind in QUESTION_PATTERNS:
             assert is_true(exchange, scene), (exchange, scene)
+
+
+def test_lessons_are_about_the_kinds_that_are_practised() -> None:
+    generator = np.random.default_rng(5)
+    shares = {"which of all": 0.5, "beside": 0.5}
+    lessons = [sample_lesson(generator, 4, shares) for _ in range(40)]
+    exchanges = [(exchange, scene) for scene, about in lessons for exchange in about]
+    assert all(len({exchange.question for exchange in about}) == 4 for _, about in lessons)
+    assert all(is_true(exchange, scene) for exchange, scene in exchanges)
+    counted = Counter(exchange.kind for exchange, _ in exchanges)
+    assert counted.keys() == shares.keys() and min(counted.values()) > 40
 
 
 def test_every_kind_is_asked_with_and_without_a_picture(turns: list[tuple[Scene | None, Exchange]]) -> None:

@@ -21,8 +21,7 @@ from stream_omni_demo.language.picturing import drawn
 from stream_omni_demo.language.reading import Context, padded
 from stream_omni_demo.language.utterances import Utterance, roughened
 from stream_omni_demo.world.exchange import Exchange
-from stream_omni_demo.world.proposing import KIND_SHARES
-from stream_omni_demo.world.sampling import exchanges_about, sample_exchange, turn_of
+from stream_omni_demo.world.sampling import exchanges_about, sample_exchange, sample_lesson, turn_of
 from stream_omni_demo.world.scene import Scene, sample_scene
 from stream_omni_demo.world.talk import sample_conversation
 from stream_omni_demo.world.typed import as_typed
@@ -76,8 +75,8 @@ class Listener:
 
 
 class AnsweringBatches:
-    """``of(step, sizes)`` is the same whenever it is asked. Without a ``listener`` nothing is spoken. ``shares``:
-    of the kinds of questions about a picture."""
+    """``of(step, sizes)`` is the same whenever it is asked. Without a ``listener`` nothing is spoken. With
+    ``practised``, shares of kinds of questions, pictures and questions are lessons in these kinds."""
 
     def __init__(
         self,
@@ -86,9 +85,9 @@ class AnsweringBatches:
         imagination: Imagination,
         seed: int,
         listener: Listener | None = None,
-        shares: Mapping[str, float] = KIND_SHARES,
+        practised: Mapping[str, float] | None = None,
     ) -> None:
-        self.info, self.tokenizer, self._shares = info, tokenizer, shares
+        self.info, self.tokenizer, self._practised = info, tokenizer, practised
         self._imagination, self._seed, self._listener = imagination, seed, listener
 
     def of(self, step: int, sizes: AnsweringSizes) -> list[Questions]:
@@ -101,24 +100,31 @@ class AnsweringBatches:
         alone = [turn for turn in turns if turn[1] is None]
         found = []
         if sizes.pictures:
-            scenes = [scene for _, scene, _ in seen if scene is not None]
-            scenes += [sample_scene(generator) for _ in range(sizes.pictures - len(scenes))]
-            found.append(self._about(scenes, [(u, e) for u, _, e in seen], sizes, generator))
+            asked = sizes.typed + sizes.imagined
+            lessons = [(scene, exchanges_about(scene, generator, asked)) for _, scene, _ in seen if scene is not None]
+            lessons += [self._lesson(asked, generator) for _ in range(sizes.pictures - len(lessons))]
+            found.append(self._about(lessons, [(u, e) for u, _, e in seen], sizes, generator))
         if sizes.typed_alone or sizes.imagined_alone or alone:
             found.append(self._alone([(u, e) for u, _, e in alone], sizes, generator))
         return found
 
+    def _lesson(self, count: int, generator: np.random.Generator) -> tuple[Scene, list[Exchange]]:
+        if self._practised is not None:
+            return sample_lesson(generator, count, self._practised)
+        scene = sample_scene(generator)
+        return scene, exchanges_about(scene, generator, count)
+
     def _about(
         self,
-        scenes: Sequence[Scene],
+        lessons: Sequence[tuple[Scene, Sequence[Exchange]]],
         spoken: Sequence[tuple[Utterance, Exchange]],
         sizes: AnsweringSizes,
         generator: np.random.Generator,
     ) -> Questions:
-        """``spoken`` are about the first scenes."""
+        """``spoken`` are about the first of the lessons' scenes."""
         beginnings, typed, imagined, heard = [], [], [], []
         patches = self.info.vision.patches
-        for number, scene in enumerate(scenes):
+        for number, (scene, about) in enumerate(lessons):
             history: tuple[Message, ...] = ()
             if generator.random() < _WITH_HISTORY:
                 history = _history(exchanges_about(scene, generator, 1))
@@ -126,10 +132,9 @@ class AnsweringBatches:
             before = build_prompt(self.tokenizer, self.info, replace(asked, text=" "))
             at = before.image_at[0]
             beginnings.append(np.concatenate([before.ids[:at], np.zeros(patches, np.int64)]))
-            exchanges = exchanges_about(scene, generator, sizes.typed + sizes.imagined, shares=self._shares)
             exchanges = [
                 sample_conversation(generator, "train") if generator.random() < _TALK_ABOUT_NOTHING else exchange
-                for exchange in exchanges
+                for exchange in about
             ]
             typed += [self._typed(asked, e, number, generator) for e in exchanges[: sizes.typed]]
             imagined += [self._imagined(asked, e, number, sizes.kept, generator) for e in exchanges[sizes.typed :]]
@@ -138,7 +143,7 @@ class AnsweringBatches:
         return Questions(
             beginnings=Asked(*padded(beginnings)),
             rests=self._rests(typed, imagined, heard),
-            pixels=torch.stack([drawn(scene, self.info, generator) for scene in scenes]),
+            pixels=torch.stack([drawn(scene, self.info, generator) for scene, _ in lessons]),
             picture_at=torch.tensor([len(ids) - patches for ids in beginnings]),
         )
 

@@ -1,7 +1,8 @@
 """The stage "practice": the language model answers more of what it finds hard.
 
-Things told apart by two words, places and comparisons are learnt last: after `reading`, 98 % of held-out questions for
-a colour were answered rightly, and a third of those where something is were not.
+Things told apart by two words, places and comparisons are learnt last, and of any scene few comparisons can be asked:
+after `reading`, 96 % of held-out questions for a colour were answered rightly, 79 % of those where something is, and
+20 % of those which of two things is bigger.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def train_practice(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) ->
     plan = workshop.plan
     tensors = Tensors.load(workshop.trained(reading_stage.NAME))
     batches = AnsweringBatches(
-        info, tokenizer, Imagination(info.vocabulary.blank), plan.seed + 1, shares=PRACTISED_SHARES
+        info, tokenizer, Imagination(info.vocabulary.blank), plan.seed + 1, practised=PRACTISED_SHARES
     )
     return reading_stage.read_typed(NAME, workshop, tensors, batches, plan.practice_steps)
 

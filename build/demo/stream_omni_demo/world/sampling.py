@@ -41,13 +41,25 @@ def exchanges_about(
     return list(found.values())
 
 
+def sample_lesson(
+    generator: np.random.Generator, count: int, shares: Mapping[str, float]
+) -> tuple[Scene, list[Exchange]]:
+    """A scene that suits a kind of question, which is drawn by its share, and different questions about it, half of
+    them of that kind. Of any scene, comparisons could be asked a third as often as their shares say."""
+    kind = pick_by_share(shares, generator)
+    scene, _ = _about_a_scene(kind, generator, "train")
+    half = {other: share / 2 for other, share in shares.items()}
+    return scene, exchanges_about(scene, generator, count, shares=half | {kind: half[kind] + 0.5})
+
+
 def sample_exchange(generator: np.random.Generator, split: Split = "train") -> tuple[Scene | None, Exchange]:
     """One turn as a person might take it: mostly about a picture. Scene and paraphrase are both of the split."""
     luck = generator.random()
-    if luck < _PICTURE_SHARE:
-        return _about_a_scene(generator, split)
     if luck < _PICTURE_SHARE + _NO_PICTURE_SHARE:
-        asked = _about_a_scene(generator, split)[1]
+        # The kind is chosen first, so that kinds with few scenes that suit them are not rare
+        scene, asked = _about_a_scene(pick_by_share(KIND_SHARES, generator), generator, split)
+        if luck < _PICTURE_SHARE:
+            return scene, asked
         return None, _exchange(asked.question, NO_PICTURE, asked.kind, asked.paraphrase)
     return _perhaps_a_scene(generator, split), sample_conversation(generator, split)
 
@@ -91,9 +103,7 @@ def _perhaps_a_scene(generator: np.random.Generator, split: Split) -> Scene | No
     return sample_scene(generator, split) if happens(_TALK_WITH_PICTURE_SHARE, generator) else None
 
 
-def _about_a_scene(generator: np.random.Generator, split: Split) -> tuple[Scene, Exchange]:
-    """The kind is chosen first, so that kinds with few scenes that suit them are not rare."""
-    kind = pick_by_share(KIND_SHARES, generator)
+def _about_a_scene(kind: str, generator: np.random.Generator, split: Split) -> tuple[Scene, Exchange]:
     while True:
         scene = sample_scene(generator, split)
         for _ in range(4):
