@@ -43,7 +43,7 @@ class Plan:
     reading_steps: int = 3600
     reading_pictures: int = 8
     reading_questions: int = 5  # about each picture; and half as many without one
-    practice_steps: int = 3000
+    practice_steps: int = 6000
     ctc_steps: int = 3600
     ctc_questions: int = 20
     ctc_answered: int = 4  # of the questions, by

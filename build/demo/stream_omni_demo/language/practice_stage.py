@@ -18,6 +18,7 @@ from stream_omni_demo.trainee import Tensors
 from stream_omni_demo.world.proposing import PRACTISED_SHARES
 
 NAME = "practice"
+_ROUNDS = 2
 _LEAST_RIGHT = 0.9  # of the answers: the next stage goes on from here
 
 
@@ -31,7 +32,7 @@ def train_practice(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) ->
     batches = AnsweringBatches(
         info, tokenizer, Imagination(info.vocabulary.blank), plan.seed + 1, practised=PRACTISED_SHARES
     )
-    return reading_stage.read_typed(NAME, workshop, tensors, batches, plan.practice_steps)
+    return reading_stage.read_typed(NAME, workshop, tensors, batches, plan.practice_steps, _ROUNDS)
 
 
 def gate(measured: Measured) -> str:

@@ -41,7 +41,9 @@ def train_reading(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) -> 
     return read_typed(NAME, workshop, tensors, batches, plan.reading_steps)
 
 
-def read_typed(name: str, workshop: Workshop, tensors: Tensors, batches: AnsweringBatches, steps: int) -> Measured:
+def read_typed(
+    name: str, workshop: Workshop, tensors: Tensors, batches: AnsweringBatches, steps: int, rounds: int = 1
+) -> Measured:
     """Train what answers among ``tensors``, leave it as what the stage ``name`` has made, and judge it."""
     plan, info, tokenizer = workshop.plan, batches.info, batches.tokenizer
     answering = Answering(info)
@@ -52,7 +54,7 @@ def read_typed(name: str, workshop: Workshop, tensors: Tensors, batches: Answeri
         name,
         tensors.used_by(answering.llm, kept=KEPT),
         lambda step: {"answers": tensors.run(answering, batches.of(step, sizes))},
-        Recipe(steps, _LEARNING_RATE),
+        Recipe(steps, _LEARNING_RATE, rounds=rounds),
         workshop.state(name),
         workshop.say,
     )
