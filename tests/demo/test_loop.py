@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_a_round_warms_up_and_cools_down_and_the_next_begins_anew() -> None:
     assert rates[:300] == rates[300:]
     assert rates[99] == 1e-2 == max(rates) and rates[0] == pytest.approx(1e-4)
     assert rates[299] == pytest.approx(2e-4, rel=0.01)  # the last share
-    assert all(later < earlier for earlier, later in zip(rates[100:299], rates[101:300], strict=True))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[100:300]))
 
 
 def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(
