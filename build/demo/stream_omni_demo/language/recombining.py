@@ -89,7 +89,7 @@ def align(
 def _begins(heard: Array, blank: int) -> list[int]:
     """Where each run of a label begins."""
     before = np.concatenate([[blank], heard[:-1]])
-    return np.flatnonzero((heard != blank) & (heard != before)).tolist()
+    return [int(at) for at in np.flatnonzero((heard != blank) & (heard != before))]
 
 
 def _alike(means: Tensor) -> Array:
