@@ -1,4 +1,7 @@
-"""A served model that speaks the protocol and does what the question's first word says. No network, no library."""
+"""A served model that speaks the protocol and does what the question's first word says, or else the system prompt's.
+
+No network, no library.
+"""
 
 import collections
 import json
@@ -62,7 +65,7 @@ class TritonPythonModel:
             threading.Thread(target=self.answer, args=(Turn(request),), daemon=True).start()
 
     def answer(self, turn):
-        command, _, rest = turn.words("text").partition(" ")
+        command, _, rest = (turn.words("text") or turn.words("system")).partition(" ")
         getattr(self, f"do_{command}", self.do_echo)(turn, rest)
 
     def do_echo(self, turn, rest):
@@ -119,6 +122,15 @@ class TritonPythonModel:
             self.do_echo(turn, rest)
         else:
             turn.finish(message, pb_utils.TritonError.UNAVAILABLE)
+
+    def do_every(self, turn, rest):
+        """`every COUNT NAME`: refuses each such time that the name is asked."""
+        count, name = rest.split()
+        self.refused[name] += 1
+        if self.refused[name] % int(count):
+            self.do_echo(turn, rest)
+        else:
+            turn.finish("OVERLOADED retry_after_ms=60000: not this time", pb_utils.TritonError.UNAVAILABLE)
 
     def do_late(self, turn, rest):
         """Says which try this is, and only then refuses it."""
