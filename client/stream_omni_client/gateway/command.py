@@ -22,7 +22,7 @@ from stream_omni_client.gateway.settings import Settings
 
 EXAMPLES = {
     "--url localhost:8001": "lets who is on this machine in; try: curl http://localhost:8080/v1/models",
-    "--host 0.0.0.0 --api-keys keys.json --https-cert server.pem --https-key server.key": "lets in over TLS who has a key",
+    "--host 0.0.0.0 --api-keys keys.json --https-cert server.pem --https-key server.key": "lets in who has a key",
 }
 _DEFAULTS = Settings()
 _STDOUT = 1
