@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
         from stream_omni_build import random_checkpoint  # needs PyTorch
 
         return random_checkpoint.main(argv[1:])
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     progress = Progress(lambda line: print(line, flush=True))
     try:
         profile = find_profile(arguments.profile or arguments.target)
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stream-omni build",
         description=DESCRIPTION,

@@ -25,7 +25,7 @@ _SWITCHES = ("image_aspect_ratio", "mm_patch_merge_type", "image_grid_pinpoints"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when the cases are written, 2 for what cannot be recorded."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     torch.set_num_threads(1)  # replay does likewise: sums in another order may flip close calls
     try:
         with open_installation(
@@ -80,7 +80,7 @@ def _case_name(value: str) -> str:
     return value
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stream-omni record",
         description="Record what a checkpoint computes, as cases that `stream-omni replay` compares: "

@@ -29,7 +29,7 @@ RUNTIMES = ("torch", "onnxruntime")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 only if every applicable case holds and there is one; 1 if not; 2 for what cannot be read."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     torch.set_num_threads(1)  # as the cases were recorded: sums in another order may flip close calls
     try:
         cases = read_cases(arguments.cases)
@@ -101,7 +101,7 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stream-omni replay",
         description="Replay recorded cases and compare every recorded value. One line a case, then the counts. "

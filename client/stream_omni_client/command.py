@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 @dataclass(frozen=True)
 class Command:
-    """``module`` has a ``main(arguments) -> exit code``; ``extra`` is what it needs installed beside the client."""
+    """``module`` has a ``main(arguments) -> exit code`` and a ``make_parser()``, from which shells learn its options;
+    ``extra`` is what it needs installed beside the client."""
 
     help: str
     module: str
@@ -21,8 +22,12 @@ class Command:
 
 COMMANDS = {
     "ask": Command("ask a question; see and hear the answer as it is made", "stream_omni_client.ask_command"),
+    "talk": Command("talk with the model: microphone in, loudspeaker out", "stream_omni_client.talk_command"),
+    "transcribe": Command("write down what is said in sound files", "stream_omni_client.transcribe_command"),
     "voices": Command("list the voices that the server has", "stream_omni_client.voices_command"),
     "health": Command("see whether the server answers", "stream_omni_client.health_command"),
+    "bench": Command("measure how fast a server answers", "stream_omni_client.bench_command"),
+    "completion": Command("complete commands and options in your shell", "stream_omni_client.completion_command"),
     "gateway": Command("serve an OpenAI-compatible interface", "stream_omni_client.gateway.command", "gateway"),
     "serve": Command("start a server on a built directory", "stream_omni.serving.serve", "server"),
     "keys": Command("make, list and revoke a server's API keys", "stream_omni.serving.keys_command"),

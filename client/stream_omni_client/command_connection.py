@@ -6,12 +6,16 @@ import argparse
 from pathlib import Path
 
 from stream_omni_client.access import Tls
+from stream_omni_client.async_client import AsyncStreamOmni
 from stream_omni_client.client import StreamOmni
+from stream_omni_client.settings import DEFAULT_URL, URL
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("connection")
-    group.add_argument("--url", default="localhost:8001", help="the server's gRPC endpoint (default: %(default)s)")
+    group.add_argument(
+        "--url", metavar="HOST:PORT", help=f"the server's gRPC endpoint (default: {URL}, or else {DEFAULT_URL})"
+    )
     group.add_argument(
         "--api-key",
         metavar="KEY",
@@ -23,9 +27,16 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tls-key", type=Path, metavar="PEM", help="its key (or STREAM_OMNI_TLS_KEY)")
 
 
-def connect(arguments: argparse.Namespace) -> StreamOmni:
+def connect(arguments: argparse.Namespace, max_retries: int = 2) -> StreamOmni:
     """Raises InvalidRequest, OSError."""
-    return StreamOmni(arguments.url, api_key=arguments.api_key, tls=choose_files(arguments))
+    return StreamOmni(arguments.url, api_key=arguments.api_key, tls=choose_files(arguments), max_retries=max_retries)
+
+
+def connect_async(arguments: argparse.Namespace, max_retries: int = 2) -> AsyncStreamOmni:
+    """Raises InvalidRequest, OSError."""
+    return AsyncStreamOmni(
+        arguments.url, api_key=arguments.api_key, tls=choose_files(arguments), max_retries=max_retries
+    )
 
 
 def choose_files(arguments: argparse.Namespace) -> Tls | bool | None:

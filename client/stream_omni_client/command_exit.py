@@ -36,14 +36,24 @@ def run(work: Callable[[], int]) -> int:
     try:
         return work()
     except StreamOmniError as error:
-        turn = f" [request {error.request_id}]" if error.request_id else ""
-        hint = ""
-        if isinstance(error, Overloaded) and error.retry_after is not None:
-            hint = f" (try again in {error.retry_after:g} s)"
-        print(f"stream-omni: {error}{hint}{turn}", file=sys.stderr)
+        tell(error)
         return EXIT_CODES[type(error)]
+    except ModuleNotFoundError as error:
+        if error.name != "sounddevice":
+            raise
+        print(f"stream-omni: {error}", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         raise  # nobody reads on: no failure of the turn
     except OSError as error:
         print(f"stream-omni: {error}", file=sys.stderr)
         return 2
+
+
+def tell(error: StreamOmniError) -> None:
+    """One line on stderr."""
+    turn = f" [request {error.request_id}]" if error.request_id else ""
+    hint = ""
+    if isinstance(error, Overloaded) and error.retry_after is not None:
+        hint = f" (try again in {error.retry_after:g} s)"
+    print(f"stream-omni: {error}{hint}{turn}", file=sys.stderr)

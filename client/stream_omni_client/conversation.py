@@ -40,7 +40,7 @@ class Memory:
     def _options_of_turn(self, options: TurnOptions) -> TurnOptions:
         if "history" in options:
             raise TypeError("a conversation has its own history; give converse() the turns that go before it")
-        return {**self._options, **options, "history": self.history}
+        return {**self._options, **options, "history": self.history or None}
 
     def _cut(self, heard_ms: float | None) -> Reply | None:
         """The last reply, of which that much was heard; None before the first turn."""

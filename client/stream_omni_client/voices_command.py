@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from stream_omni_client.command_connection import add_connection, connect
-from stream_omni_client.command_exit import EXIT_CODES_HELP, run
+from stream_omni_client.command_exit import run
+from stream_omni_client.command_help import command_parser
 
 
 def main(argv: list[str]) -> int:
     """Print the names. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="stream-omni voices", description="List the voices that the server has.", epilog=EXIT_CODES_HELP
-    )
-    add_connection(parser)
-    arguments = parser.parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     return run(lambda: _list_voices(arguments))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = command_parser(
+        "voices", "List the voices that the server has.", {"": "one a line", "--json": "as a JSON list"}
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    add_connection(parser)
+    return parser
 
 
 def _list_voices(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
-        print("\n".join(client.voices()))
+        voices = client.voices()
+    print(json.dumps(voices, ensure_ascii=False) if arguments.json else "\n".join(voices))
     return 0

@@ -43,7 +43,7 @@ examples:
 
 def main(argv: list[str]) -> int:
     """Exit code 0 when all was asked and judged, 1 when it could not be, 2 for what cannot be asked."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     try:
         items = [item for path in arguments.manifest for item in read_manifest(path)][: arguments.limit]
         ear = _ear(arguments.judge)
@@ -103,7 +103,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stream-omni eval",
         description=DESCRIPTION,

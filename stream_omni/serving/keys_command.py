@@ -12,7 +12,7 @@ from stream_omni.serving.api_keys import KeyFileError, make_key, read_keys, writ
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with a sentence on stderr."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     try:
         arguments.run(arguments)
     except (KeyFileError, OSError) as error:
@@ -49,7 +49,7 @@ def _revoke(arguments: argparse.Namespace) -> None:
     write_keys(arguments.file, left)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stream-omni keys",
         description="Keep the API keys of a server: a file of names, quotas and hashes, from which no key can be told.",

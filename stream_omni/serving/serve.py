@@ -24,7 +24,7 @@ _STDOUT, _STDERR = 1, 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C, SIGTERM or an order to drain. Exit code 0 after a drained end, 1 if the server could not
     start or could not be kept answering."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     for number in _ENDING:
         signal.signal(number, _interrupt_once)
     is_json = arguments.log_format == "json"
@@ -142,7 +142,7 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
     keys.add_argument("--tls-probe-key", type=Path, metavar="PEM", help="its key")
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stream-omni serve",
         description="Start a Triton server on a built directory, keep it answering, and end it cleanly on Ctrl-C.",

@@ -6,12 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from stream_omni_client import StreamOmni
+from stream_omni_client.sound_device import load_sounddevice
 
 from stream_omni.serving.launcher import TritonServer
 from tests.client.blocking_twin import BlockingTwin
 
+TAPE = """
+pcm.nothing {{ type null }}
+pcm.played {{ type file slave.pcm nothing file "{out}" format raw }}
+pcm.recorded {{ type file slave.pcm nothing file /dev/null infile "{into}" format raw }}
+pcm.loudspeaker {{ type plug slave {{ pcm played format S16_LE channels 1 rate 22050 }} }}
+pcm.microphone {{ type plug slave {{ pcm recorded format S16_LE channels 1 rate 22050 }} }}
+pcm.default {{ type asym playback.pcm loudspeaker capture.pcm microphone }}
+"""
 PROTOCOL_MODEL = Path(__file__).parent / "protocol_model"
 
 
@@ -52,3 +62,17 @@ def own_server(tmp_path: Path) -> Iterator[TritonServer]:
     """A server for a test that breaks it."""
     with protocol_server(tmp_path / "log") as server:
         yield server
+
+
+@pytest.fixture
+def tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """For what is started from now on, ALSA's default device is a tape, played and recorded as fast as it can be:
+    ``in.raw`` and ``out.raw`` in this folder, int16 at 22050 Hz."""
+    try:
+        load_sounddevice()
+    except OSError as error:
+        pytest.skip(str(error))
+    np.tile(np.arange(1, 4411, dtype=np.int16), 200).tofile(tmp_path / "in.raw")
+    (tmp_path / "asound.conf").write_text(TAPE.format(out=tmp_path / "out.raw", into=tmp_path / "in.raw"))
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
+    return tmp_path

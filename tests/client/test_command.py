@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -135,7 +136,66 @@ def test_a_pipe_whose_reader_has_ended_is_no_failure_to_talk_about(protocol_url:
     assert (process.returncode, told) == (141, "")
 
 
+def test_ask_plays_the_answer(protocol_url: str, tape: Path) -> None:
+    done = stream_omni("ask", "--text", "hello", "--play", "--url", protocol_url, cwd=tape)
+    assert (done.returncode, done.stdout) == (0, "Grüße, 世界\n")
+    played = np.fromfile(tape / "out.raw", np.int16).tobytes()
+    assert played.count(np.arange(1, 8820, dtype=np.int16).tobytes()) == 1  # without a gap between its two pieces
+    assert not (tape / "answer.wav").exists()
+
+
+def test_transcribe_writes_a_line_for_each_file(protocol_url: str, wav: str) -> None:
+    done = stream_omni("transcribe", wav, wav, "--url", protocol_url)
+    assert (done.returncode, done.stdout) == (0, "what is this\n" * 2)
+    assert done.stderr.count(f"{wav}: after ") == 2
+    events = stream_omni("transcribe", wav, "--json", "--url", protocol_url).stdout.splitlines()
+    assert [json.loads(line)["event"] for line in events] == ["transcript", "transcript", "done"]
+    assert json.loads(events[0])["file"] == wav
+    assert stream_omni("transcribe", wav, "absent.wav", "--url", protocol_url).returncode == 2
+
+
+def test_bench_counts_and_times(protocol_url: str, wav: str) -> None:
+    few = ["--turns", "6", "--concurrency", "3", "--url", protocol_url]
+    done = stream_omni("bench", "--audio", wav, "--output", "speech", "--json", *few)
+    result = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (result["turns"], result["failed"], result["concurrency"]) == (6, 0, 3)
+    assert result["speech_s_per_s"] == pytest.approx(6 * 0.4 / result["wall_s"], rel=0.01)
+    for name in ("transcript", "text", "audio", "whole"):
+        assert 0 < result["ms"][name]["p50"] <= result["ms"][name]["p95"]
+    shown = stream_omni("bench", *few).stdout.splitlines()
+    assert shown[0].startswith("6 turns, 3 at a time, in ")
+    assert shown[2].split() == ["first", "transcript", "-", "-"]
+    assert [line.rpartition(" ")[0].split()[-1].isdecimal() for line in shown[3:]] == [True, False, True]
+
+
+def test_bench_tells_what_failed(protocol_url: str) -> None:
+    question = f"every 2 {secrets.token_hex(4)}"
+    done = stream_omni("bench", "--text", question, "--url", protocol_url, "--turns", "5")
+    assert done.returncode == 5
+    assert "3 of 5 turns failed: Overloaded: not this time" in done.stderr  # one more has come before, to warm up
+    assert done.stdout.startswith("2 turns, ")
+
+
+def test_the_server_may_be_named_by_the_environment(protocol_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAM_OMNI_URL", protocol_url)
+    assert stream_omni("voices").stdout == "default\n英文女\n"
+    assert protocol_url in stream_omni("health").stdout
+    assert stream_omni("health", "--url", "127.0.0.1:1").returncode == 3
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if "client" in command.module])
+def test_help_teaches_by_examples(name: str) -> None:
+    done = stream_omni(name, "--help")
+    assert done.returncode == 0
+    assert f"\nexamples:\n  stream-omni {name}" in done.stdout
+    assert "exit codes: 0 done" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
 def test_voices_and_health(protocol_url: str) -> None:
+    assert json.loads(stream_omni("voices", "--json", "--url", protocol_url).stdout) == ["default", "英文女"]
+    assert json.loads(stream_omni("health", "--json", "--url", protocol_url).stdout)["total_ms"] > 0
     assert stream_omni("voices", "--url", protocol_url).stdout == "default\n英文女\n"
     healthy = stream_omni("health", "--url", protocol_url)
     assert (healthy.returncode, "answers" in healthy.stdout) == (0, True)

@@ -13,31 +13,18 @@ from stream_omni_client import Audio
 from stream_omni_client.sound_device import load_sounddevice
 from stream_omni_client.speaker import PlayBuffer
 
-TAPE = """
-pcm.nothing {{ type null }}
-pcm.tape {{ type file slave.pcm nothing file "{out}" infile "{into}" format raw }}
-pcm.default {{ type plug slave {{ pcm tape format S16_LE channels 1 rate 22050 }} }}
-"""
 RAMP = np.arange(1, 4411, dtype=np.int16)  # 0.2 s, no two samples alike, none of them silence
 
 Run = Callable[[str], str]
 
 
 @pytest.fixture
-def with_tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def with_tape(tape: Path) -> Run:
     """Runs a program in a process of its own, for PortAudio looks for devices once."""
-    try:
-        load_sounddevice()
-    except OSError as error:
-        pytest.skip(str(error))
-    np.tile(RAMP, 200).tofile(tmp_path / "in.raw")
-    config = TAPE.format(out=tmp_path / "out.raw", into=tmp_path / "in.raw")
-    (tmp_path / "asound.conf").write_text(config)
-    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
 
     def run(program: str) -> str:
         command = [sys.executable, "-c", "import numpy as np\n" + program]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, cwd=tmp_path).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, cwd=tape).stdout
 
     return run
 

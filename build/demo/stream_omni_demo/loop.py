@@ -25,11 +25,14 @@ class Recipe:
     weight_decay: float = 0.01
     largest_norm: float = 1.0  # of all gradients together
     last_share: float = 0.02  # of the learning rate, at the end
+    rounds: int = 1  # of warm-up and cosine, one after the other: much is learnt where a round ends
 
     def rate_at(self, step: int) -> float:
+        steps = self.steps // self.rounds
+        step %= steps
         if step < self.warm_up_steps:
             return self.learning_rate * (step + 1) / self.warm_up_steps
-        done = (step - self.warm_up_steps) / max(1, self.steps - self.warm_up_steps)
+        done = (step - self.warm_up_steps) / max(1, steps - self.warm_up_steps)
         share = self.last_share + (1 - self.last_share) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         return self.learning_rate * share
 

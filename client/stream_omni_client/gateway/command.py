@@ -14,11 +14,16 @@ import uvicorn
 
 from stream_omni_client.command_connection import add_connection, choose_files
 from stream_omni_client.command_exit import run
+from stream_omni_client.command_help import command_parser
 from stream_omni_client.errors import InvalidRequest
 from stream_omni_client.gateway.api_keys import KeyFileError, read_keys
 from stream_omni_client.gateway.application import create_application
 from stream_omni_client.gateway.settings import Settings
 
+EXAMPLES = {
+    "--url localhost:8001": "lets who is on this machine in; try: curl http://localhost:8080/v1/models",
+    "--host 0.0.0.0 --api-keys keys.json --https-cert server.pem --https-key server.key": "lets in who has a key",
+}
 _DEFAULTS = Settings()
 _STDOUT = 1
 _BACKLOG = 2048  # uvicorn's own
@@ -26,7 +31,7 @@ _BACKLOG = 2048  # uvicorn's own
 
 def main(argv: list[str]) -> int:
     """Serve until Ctrl-C or SIGTERM. Returns the exit code."""
-    parser = _parser()
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     if (arguments.https_cert is None) != (arguments.https_key is None):
         parser.error("--https-cert and --https-key need each other")
@@ -124,10 +129,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stream-omni gateway",
-        description="Serve the OpenAI-compatible HTTP interface in front of a served Stream-Omni (docs/gateway.md).",
+def make_parser() -> argparse.ArgumentParser:
+    parser = command_parser(
+        "gateway",
+        "Serve the interface of OpenAI's chat, speech and transcriptions in front of a served Stream-Omni "
+        "(docs/gateway.md), until Ctrl-C or SIGTERM, which let running answers finish.",
+        EXAMPLES,
     )
     add_connection(parser)
     door = parser.add_argument_group("the door that it opens")

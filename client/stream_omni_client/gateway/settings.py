@@ -28,8 +28,8 @@ class Settings:
     """``api_keys``: the file that ``stream-omni keys`` writes, None lets everybody in. ``model`` and ``aliases``: the
     names that callers may give. ``triton_*``: how the server behind is reached."""
 
-    triton_url: str = "localhost:8001"
-    triton_api_key: str | None = None  # None: the environment's, as for every client
+    triton_url: str | None = None  # these three: None is the environment's, as for every client
+    triton_api_key: str | None = None
     triton_tls: Tls | bool | None = None
     host: str = "127.0.0.1"
     port: int = 8080

@@ -18,7 +18,7 @@ from openai import NotFoundError, OpenAI
 from stream_omni_client import StreamOmni, Tls
 from stream_omni_client.command import main as stream_omni
 from stream_omni_client.gateway.application import create_application
-from stream_omni_client.gateway.command import _parser
+from stream_omni_client.gateway.command import make_parser
 from stream_omni_client.gateway.settings import Settings
 
 from stream_omni.serving.launcher import TritonServer
@@ -249,6 +249,6 @@ def test_towards_a_server_with_tls(tmp_path: Path) -> None:
 
 
 def test_the_options_defaults_are_the_settings() -> None:
-    arguments, settings = _parser().parse_args([]), Settings()
+    arguments, settings = make_parser().parse_args([]), Settings()
     assert (arguments.host, arguments.port, arguments.model) == (settings.host, settings.port, settings.model)
     assert arguments.turn_timeout == settings.turn_timeout_s

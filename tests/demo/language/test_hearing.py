@@ -18,7 +18,7 @@ from tests.demo.language.small_house import some_units
 
 def prompts(info: ModelInfo, tokenizer: Tokenizer) -> list[np.ndarray]:
     generator = np.random.default_rng(1)
-    questions = [Question(units=some_units(generator, count)) for count in (9, 14, 3)]
+    questions = [Question(units=some_units(generator, count)) for count in (9, 14, 7)]
     return [build_prompt(tokenizer, info, question).spoken_ids for question in questions]
 
 
@@ -57,7 +57,7 @@ def test_levels_of_a_batch_give_what_each_prompt_gives_when_served(info, tokeniz
         assert two[row, : more_lengths[row]].argmax(-1).tolist() == found.tolist()
 
 
-def test_ctc_looks_at_the_audio_alone(info):
+def test_ctc_looks_at_the_audio_alone_and_says_nothing_at_its_beginning(info):
     torch.manual_seed(0)
     logits = torch.randn(3, 12, info.vocabulary.text_size)
     begins, units, labels = [2, 0, 5], [6, 12, 7], [[3, 4], [5, 5, 9], [4]]
@@ -70,9 +70,13 @@ def test_ctc_looks_at_the_audio_alone(info):
         label_counts=torch.tensor([2, 3, 1]),
     )
     blank = info.vocabulary.blank
+    log_probabilities = logits.log_softmax(-1)
+    waiting = log_probabilities.clone()
+    for row, begin in enumerate(begins):
+        waiting[row, begin : begin + 4, torch.arange(waiting.shape[2]) != blank] = -1e4
     each = [
         torch.nn.functional.ctc_loss(
-            logits[row, begin : begin + count].log_softmax(-1),
+            waiting[row, begin : begin + count],
             torch.tensor(said),
             torch.tensor(count),
             torch.tensor(len(said)),
@@ -81,7 +85,7 @@ def test_ctc_looks_at_the_audio_alone(info):
         )
         for row, (begin, count, said) in enumerate(zip(begins, units, labels, strict=True))
     ]
-    torch.testing.assert_close(ctc(logits.log_softmax(-1), level, blank), torch.stack(each).sum())
+    torch.testing.assert_close(ctc(log_probabilities, level, blank), torch.stack(each).sum())
 
 
 def test_steps_lower_the_losses(info, tokenizer, tensors: Tensors):

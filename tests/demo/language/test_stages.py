@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from stream_omni_demo.language import ctc_stage, llm_stage, reading_stage, seeing_stage, top_stage
+from stream_omni_demo.language import (
+    ctc_stage,
+    listening_stage,
+    llm_stage,
+    practice_stage,
+    reading_stage,
+    seeing_stage,
+    top_stage,
+)
 from stream_omni_demo.language.school import School
 from stream_omni_demo.language.utterances import Utterance
 from stream_omni_demo.pipeline import Workshop
@@ -38,18 +46,22 @@ def test_all_stages_in_turn(school: School, workshop: Workshop):
     seen = seeing_stage.train_seeing(workshop, school.info, school.tokenizer)
     assert set(seen) == {"noun", "colour", "size", "row", "column"}
     read = reading_stage.train_reading(workshop, school.info, school.tokenizer)
-    assert 0 <= read["right"] <= 1
-    heard = ctc_stage.train_hearing(workshop, school, torch.randn(512, 24))
-    assert set(heard) == {"wer", "wer_of_strangers", "answers_counted"}
+    practised = practice_stage.train_practice(workshop, school.info, school.tokenizer)
+    assert 0 <= read["right"] <= 1 and read.keys() == practised.keys()
+    assert names_in(workshop.trained("reading")) == names_in(workshop.trained("practice"))
+    means = torch.randn(512, 24)
+    heard = ctc_stage.train_hearing(workshop, school, means)
+    listened = listening_stage.train_listening(workshop, school, means)
+    assert set(heard) == {"wer", "wer_in_noise", "wer_of_strangers", "answers_counted"} == set(listened)
     answered = llm_stage.train_answering(workshop, school)
     assert {"typed_right", "spoken_right", "spoken_by_strangers_right"} <= set(answered)
     spoken = top_stage.train_speaking(workshop, school)
     assert {"cross_entropy", "accuracy", "wer", "ended", "wer_after_a_question", "ended_after_a_question"} == set(
         spoken
     )
-    trained = set().union(*(names_in(workshop.trained(stage)) for stage in ("ctc", "llm", "top")))
+    trained = set().union(*(names_in(workshop.trained(stage)) for stage in ("listening", "llm", "top")))
     assert trained == set(needed_tensors(school.info)["model"]) - {"model.image_newline"}
-    kept_apart = [names_in(workshop.trained(stage)) for stage in ("ctc", "llm", "top")]
+    kept_apart = [names_in(workshop.trained(stage)) for stage in ("listening", "llm", "top")]
     assert sum(map(len, kept_apart)) == len(trained), "no stage may overwrite another's"
 
 
@@ -63,9 +75,11 @@ def test_gates_name_what_is_missing():
     assert seeing_stage.gate(seen) == "" and all(seeing_stage.gate(seen | {name: 0.5}) for name in seen)
     assert "the noun of 50.0% of the things is seen" in seeing_stage.gate(seen | {"noun": 0.5})
     assert reading_stage.gate({"right": 0.95}) == "" != reading_stage.gate({"right": 0.5})
-    heard = {"wer": 0.03, "wer_of_strangers": 0.1, "answers_counted": 0.95}
-    assert ctc_stage.gate(heard) == ""
-    assert all(ctc_stage.gate(heard | {name: 0.5}) for name in heard)
+    assert practice_stage.gate({"right": 0.95}) == "" != practice_stage.gate({"right": 0.85})
+    heard = {"wer": 0.03, "wer_in_noise": 0.08, "wer_of_strangers": 0.1, "answers_counted": 0.95}
+    assert listening_stage.gate(heard) == "" and all(listening_stage.gate(heard | {name: 0.5}) for name in heard)
+    assert ctc_stage.gate(heard) == "" and ctc_stage.gate(heard | {"answers_counted": 0.5})
+    assert ctc_stage.gate(heard | {"wer": 0.08}) == "" != listening_stage.gate(heard | {"wer": 0.08})
     answered = {"typed_right": 0.96, "spoken_right": 0.93}
     assert llm_stage.gate(answered) == "" and all(llm_stage.gate(answered | {name: 0.5}) for name in answered)
     spoken = {"wer": 0.1, "ended": 1.0, "wer_after_a_question": 0.1, "ended_after_a_question": 1.0}

@@ -9,9 +9,9 @@ from collections import Counter
 import numpy as np
 import pytest
 from stream_omni_demo.world.exchange import Exchange
-from stream_omni_demo.world.proposing import KIND_SHARES
+from stream_omni_demo.world.proposing import KIND_SHARES, PRACTISED_SHARES
 from stream_omni_demo.world.question import QUESTION_PATTERNS, question_paraphrases, understand
-from stream_omni_demo.world.sampling import exchange_of, exchanges_about, sample_exchange, turn_of
+from stream_omni_demo.world.sampling import exchange_of, exchanges_about, sample_exchange, sample_lesson, turn_of
 from stream_omni_demo.world.scene import Scene, Thing, sample_scene
 from stream_omni_demo.world.talk import conversations
 from stream_omni_demo.world.words import BACKGROUND_COLOURS, COLOURS, NOUNS, NUMBERS
@@ -140,8 +140,20 @@ def test_answers_are_true(turns: list[tuple[Scene | None, Exchange]]) -> None:
             assert is_true(exchange, scene), (exchange, scene)
 
 
+def test_lessons_are_about_the_kinds_that_are_practised() -> None:
+    generator = np.random.default_rng(5)
+    shares = {"which of all": 0.5, "beside": 0.5}
+    lessons = [sample_lesson(generator, 4, shares) for _ in range(40)]
+    exchanges = [(exchange, scene) for scene, about in lessons for exchange in about]
+    assert all(len({exchange.question for exchange in about}) == 4 for _, about in lessons)
+    assert all(is_true(exchange, scene) for exchange, scene in exchanges)
+    counted = Counter(exchange.kind for exchange, _ in exchanges)
+    assert counted.keys() == shares.keys() and min(counted.values()) > 40
+
+
 def test_every_kind_is_asked_with_and_without_a_picture(turns: list[tuple[Scene | None, Exchange]]) -> None:
-    assert sum(KIND_SHARES.values()) == pytest.approx(1)
+    assert sum(KIND_SHARES.values()) == pytest.approx(1) == sum(PRACTISED_SHARES.values())
+    assert PRACTISED_SHARES.keys() == KIND_SHARES.keys()
     assert {exchange.kind for scene, exchange in turns if scene} >= set(QUESTION_PATTERNS)
     talked = {exchange.kind for exchange in conversations()} | {"repeat"}
     assert {exchange.kind for scene, exchange in turns if scene is None} >= talked

@@ -23,7 +23,11 @@ from stream_omni_demo.voices.cast import OUTPUT
 from stream_omni_demo.world.vocabulary import demo_token_roles, demo_tokenizer
 
 # source of tensors: the stages that train them, a later one over an earlier
-TRAINED_BY: Mapping[str, tuple[str, ...]] = {"model": ("ctc", "llm", "top"), "flow": ("flow",), "hift": ("vocoder",)}
+TRAINED_BY: Mapping[str, tuple[str, ...]] = {
+    "model": ("listening", "llm", "top"),
+    "flow": ("flow",),
+    "hift": ("vocoder",),
+}
 _LEFT_ALONE = "model.image_newline"  # ends a row of tiles, where a picture here is one tile
 _UNUSED = ".post_layernorm."  # of the vision tower: in the real file, but nothing reads it
 _LARGEST_MB = 32.0  # 40 with graphs, cards and media

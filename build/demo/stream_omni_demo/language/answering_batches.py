@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from stream_omni_demo.language.picturing import drawn
 from stream_omni_demo.language.reading import Context, padded
 from stream_omni_demo.language.utterances import Utterance, roughened
 from stream_omni_demo.world.exchange import Exchange
-from stream_omni_demo.world.sampling import exchanges_about, sample_exchange, turn_of
+from stream_omni_demo.world.sampling import exchanges_about, sample_exchange, sample_lesson, turn_of
 from stream_omni_demo.world.scene import Scene, sample_scene
 from stream_omni_demo.world.talk import sample_conversation
 from stream_omni_demo.world.typed import as_typed
@@ -75,7 +75,8 @@ class Listener:
 
 
 class AnsweringBatches:
-    """``of(step, sizes)`` is the same whenever it is asked. Without a ``listener`` nothing is spoken."""
+    """``of(step, sizes)`` is the same whenever it is asked. Without a ``listener`` nothing is spoken. With
+    ``practised``, shares of kinds of questions, pictures and questions are lessons in these kinds."""
 
     def __init__(
         self,
@@ -84,8 +85,9 @@ class AnsweringBatches:
         imagination: Imagination,
         seed: int,
         listener: Listener | None = None,
+        practised: Mapping[str, float] | None = None,
     ) -> None:
-        self._info, self._tokenizer = info, tokenizer
+        self.info, self.tokenizer, self._practised = info, tokenizer, practised
         self._imagination, self._seed, self._listener = imagination, seed, listener
 
     def of(self, step: int, sizes: AnsweringSizes) -> list[Questions]:
@@ -98,35 +100,41 @@ class AnsweringBatches:
         alone = [turn for turn in turns if turn[1] is None]
         found = []
         if sizes.pictures:
-            scenes = [scene for _, scene, _ in seen if scene is not None]
-            scenes += [sample_scene(generator) for _ in range(sizes.pictures - len(scenes))]
-            found.append(self._about(scenes, [(u, e) for u, _, e in seen], sizes, generator))
+            asked = sizes.typed + sizes.imagined
+            lessons = [(scene, exchanges_about(scene, generator, asked)) for _, scene, _ in seen if scene is not None]
+            lessons += [self._lesson(asked, generator) for _ in range(sizes.pictures - len(lessons))]
+            found.append(self._about(lessons, [(u, e) for u, _, e in seen], sizes, generator))
         if sizes.typed_alone or sizes.imagined_alone or alone:
             found.append(self._alone([(u, e) for u, _, e in alone], sizes, generator))
         return found
 
+    def _lesson(self, count: int, generator: np.random.Generator) -> tuple[Scene, list[Exchange]]:
+        if self._practised is not None:
+            return sample_lesson(generator, count, self._practised)
+        scene = sample_scene(generator)
+        return scene, exchanges_about(scene, generator, count)
+
     def _about(
         self,
-        scenes: Sequence[Scene],
+        lessons: Sequence[tuple[Scene, Sequence[Exchange]]],
         spoken: Sequence[tuple[Utterance, Exchange]],
         sizes: AnsweringSizes,
         generator: np.random.Generator,
     ) -> Questions:
-        """``spoken`` are about the first scenes."""
+        """``spoken`` are about the first of the lessons' scenes."""
         beginnings, typed, imagined, heard = [], [], [], []
-        patches = self._info.vision.patches
-        for number, scene in enumerate(scenes):
+        patches = self.info.vision.patches
+        for number, (scene, about) in enumerate(lessons):
             history: tuple[Message, ...] = ()
             if generator.random() < _WITH_HISTORY:
                 history = _history(exchanges_about(scene, generator, 1))
             asked = Question(text="", pictures=1, history=history)
-            before = build_prompt(self._tokenizer, self._info, replace(asked, text=" "))
+            before = build_prompt(self.tokenizer, self.info, replace(asked, text=" "))
             at = before.image_at[0]
             beginnings.append(np.concatenate([before.ids[:at], np.zeros(patches, np.int64)]))
-            exchanges = exchanges_about(scene, generator, sizes.typed + sizes.imagined)
             exchanges = [
                 sample_conversation(generator, "train") if generator.random() < _TALK_ABOUT_NOTHING else exchange
-                for exchange in exchanges
+                for exchange in about
             ]
             typed += [self._typed(asked, e, number, generator) for e in exchanges[: sizes.typed]]
             imagined += [self._imagined(asked, e, number, sizes.kept, generator) for e in exchanges[sizes.typed :]]
@@ -135,7 +143,7 @@ class AnsweringBatches:
         return Questions(
             beginnings=Asked(*padded(beginnings)),
             rests=self._rests(typed, imagined, heard),
-            pixels=torch.stack([drawn(scene, self._info, generator) for scene in scenes]),
+            pixels=torch.stack([drawn(scene, self.info, generator) for scene, _ in lessons]),
             picture_at=torch.tensor([len(ids) - patches for ids in beginnings]),
         )
 
@@ -144,7 +152,7 @@ class AnsweringBatches:
     ) -> Questions:
         """Without a picture: what all share is the system prompt."""
         asked = Question(text="")
-        before = build_prompt(self._tokenizer, self._info, replace(asked, text=" "))
+        before = build_prompt(self.tokenizer, self.info, replace(asked, text=" "))
 
         def turn() -> tuple[Question, Exchange]:
             history = _history([_without_picture(generator)]) if generator.random() < _WITH_HISTORY else ()
@@ -156,17 +164,17 @@ class AnsweringBatches:
         return Questions(Asked(*padded([before.ids[: before.shared_tokens]])), self._rests(typed, imagined, heard))
 
     def _typed(self, asked: Question, exchange: Exchange, parent: int, generator: np.random.Generator) -> _Row:
-        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=as_typed(exchange.question, generator)))
+        prompt = build_prompt(self.tokenizer, self.info, replace(asked, text=as_typed(exchange.question, generator)))
         return self._row(prompt, exchange.answer, parent)
 
     def _imagined(
         self, asked: Question, exchange: Exchange, parent: int, kept: float, generator: np.random.Generator
     ) -> _Row:
-        labels = self._imagination.labels(self._tokenizer.encode(exchange.question), generator, kept)
-        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=None, units=(0,) * len(labels)))
+        labels = self._imagination.labels(self.tokenizer.encode(exchange.question), generator, kept)
+        prompt = build_prompt(self.tokenizer, self.info, replace(asked, text=None, units=(0,) * len(labels)))
         assert prompt.audio_span is not None
         ids = prompt.ids.copy()
-        ids[ids >= self._info.vocabulary.unit_offset] = labels
+        ids[ids >= self.info.vocabulary.unit_offset] = labels
         return self._row(replace(prompt, ids=ids), exchange.answer, parent)
 
     def _spoken_row(
@@ -177,8 +185,8 @@ class AnsweringBatches:
         parent: int,
         generator: np.random.Generator,
     ) -> _Row:
-        units = roughened(utterance.units(generator), self._info.vocabulary.units, generator, _ROUGH)
-        prompt = build_prompt(self._tokenizer, self._info, replace(asked, text=None, units=tuple(units.tolist())))
+        units = roughened(utterance.units(generator), self.info.vocabulary.units, generator, _ROUGH)
+        prompt = build_prompt(self.tokenizer, self.info, replace(asked, text=None, units=tuple(units.tolist())))
         row = self._row(prompt, exchange.answer, parent)
         ids = row.ids.copy()
         ids[: row.answer_at] = FROM_EMBEDS
@@ -186,7 +194,7 @@ class AnsweringBatches:
 
     def _row(self, prompt: Prompt, answer: str, parent: int) -> _Row:
         rest = prompt.ids[_cut(prompt) + len(prompt.image_at) :]
-        ids = np.array([*rest, *self._tokenizer.encode(answer), self._info.vocabulary.eot], np.int64)
+        ids = np.array([*rest, *self.tokenizer.encode(answer), self.info.vocabulary.eot], np.int64)
         return _Row(ids, len(rest), parent)
 
     def _rests(self, *kinds: Sequence[_Row]) -> tuple[Rest, ...]:

@@ -13,6 +13,7 @@ from stream_omni.networks import make_network
 from stream_omni.networks.speech import SpeechBottomStep
 from stream_omni_demo.language.reading import Context, read, within
 
+_UNHEARD = 4  # units at the beginning of a sound, 0.16 s, in which no word has been heard
 _TEXT_SHARE = 0.2  # of a text position's loss: learnt in a few steps, and not to take the gradient from the units
 
 
@@ -67,7 +68,11 @@ def hear(bottom: SpeechBottomStep, ids: Tensor, lengths: Tensor, context: Contex
 
 
 def ctc(log_probabilities: Tensor, level: Heard, blank: int) -> Tensor:
-    """The sum over all rows with audio. ``log_probabilities`` [R, T, text_size]."""
+    """The sum over all rows with audio. ``log_probabilities`` [R, T, text_size].
+
+    No word may be said at the first units. Where it may, the network soon guesses the first word there, before it has
+    heard anything, and never finds out that waiting pays: all of 40 held-out questions after 790 steps.
+    """
     rows = level.label_counts.nonzero().squeeze(1)
     begins, ends = level.audio[rows].unbind(1)
     units = ends - begins
@@ -75,4 +80,7 @@ def ctc(log_probabilities: Tensor, level: Heard, blank: int) -> Tensor:
     spans = log_probabilities[rows[:, None], at].transpose(0, 1)  # [units, rows, text_size]
     counts = level.label_counts[rows]
     # an utterance with fewer units than labels cannot be right: it counts nothing instead of infinity
-    return F.ctc_loss(spans, level.labels, units, counts, blank, reduction="sum", zero_infinity=True)
+    heard = F.ctc_loss(
+        spans[_UNHEARD:], level.labels, units - _UNHEARD, counts, blank, reduction="sum", zero_infinity=True
+    )
+    return heard - spans[:_UNHEARD, :, blank].sum()

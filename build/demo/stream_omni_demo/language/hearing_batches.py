@@ -14,7 +14,8 @@ from stream_omni.runtime.session import Array
 from stream_omni.tokenizer import Tokenizer
 from stream_omni_demo.language.hearing import Heard
 from stream_omni_demo.language.reading import padded
-from stream_omni_demo.language.utterances import Utterance, alike, roughened
+from stream_omni_demo.language.recombining import Recombination
+from stream_omni_demo.language.utterances import Units, Utterance, alike, roughened
 
 _WITH_PICTURE = 0.6  # of the questions: a picture leaves its line end before the units
 _WITH_HISTORY = 0.1  # of the batches, so that all prompts of one are about as long
@@ -44,7 +45,7 @@ class _Row:
 
 
 class HearingBatches:
-    """``at(step)`` is the same whenever it is asked."""
+    """``at(step)`` is the same whenever it is asked. With ``recombination``, questions are what it makes of them."""
 
     def __init__(
         self,
@@ -54,9 +55,10 @@ class HearingBatches:
         answers: Sequence[Utterance],
         sizes: HearingSizes,
         seed: int,
+        recombination: Recombination | None = None,
     ) -> None:
         self._info, self._tokenizer, self._sizes, self._seed = info, tokenizer, sizes, seed
-        self._questions, self._answers = questions, answers
+        self._questions, self._answers, self._recombination = questions, answers, recombination
         self._prefill = speech_prefill_ids(tokenizer, info)
         self._shared = build_prompt(tokenizer, info, Question(text=" ")).shared_tokens
         self._labels = {u.text: tokenizer.encode(u.text) for u in (*questions, *answers)}
@@ -77,7 +79,7 @@ class HearingBatches:
         return [_level(level) for level in ([beginning], rows, said)]
 
     def _asked(self, question: Utterance, with_history: bool, generator: np.random.Generator) -> _Row:
-        units = roughened(question.units(generator), self._info.vocabulary.units, generator, _ROUGH)
+        units, labels = self._disturbed(question, generator)
         history: tuple[Message, ...] = ()
         if with_history:
             before = self._questions[int(generator.integers(len(self._questions)))].text
@@ -87,7 +89,13 @@ class HearingBatches:
         prompt = build_prompt(self._tokenizer, self._info, asked)
         assert prompt.audio_span is not None
         begin = prompt.audio_span[0] - self._shared
-        return _Row(prompt.spoken_ids[self._shared :], 0, begin, len(units), self._labels[question.text])
+        return _Row(prompt.spoken_ids[self._shared :], 0, begin, len(units), labels)
+
+    def _disturbed(self, question: Utterance, generator: np.random.Generator) -> tuple[Units, Sequence[int]]:
+        units, labels = question.units(generator), self._labels[question.text]
+        if self._recombination is None:
+            return roughened(units, self._info.vocabulary.units, generator, _ROUGH), labels
+        return self._recombination.of(units, labels, question.voice, generator)
 
     def _said(self, answer: Utterance, parent: int, generator: np.random.Generator) -> _Row:
         vocabulary = self._info.vocabulary

@@ -20,10 +20,14 @@ from stream_omni_demo.world.typed import as_typed
 _SHORTEST, _LONGEST = 0.6, 1.6  # of what was said: speech beyond has lost its thread
 
 
-def judge_hearing(conversation: Conversation, utterances: Sequence[Utterance], generator: np.random.Generator) -> float:
-    """The word error rate of the transcripts of spoken questions."""
-    questions = [asked(utterance, generator) for utterance in utterances]
-    return word_error_rate([utterance.text for utterance in utterances], conversation.heard(questions))
+def judge_hearing(
+    conversation: Conversation, utterances: Sequence[Utterance], generator: np.random.Generator | None = None
+) -> float:
+    """The word error rate of the transcripts of spoken questions, as they were recorded; with a ``generator`` in one of
+    their noises and rooms."""
+    units = [u.recorded if generator is None else u.disturbed(generator) for u in utterances]
+    heard = conversation.heard([Question(units=tuple(each.tolist())) for each in units])
+    return word_error_rate([utterance.text for utterance in utterances], heard)
 
 
 def judge_counts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream_omni.networks.speech import SpeechBottomStep
-from stream_omni_demo.language import ctc_stage, reading_stage
+from stream_omni_demo.language import listening_stage, practice_stage
 from stream_omni_demo.language.answering import Answering
 from stream_omni_demo.language.answering_batches import AnsweringBatches, AnsweringSizes, Listener
 from stream_omni_demo.language.conversing import Conversation
@@ -18,6 +18,7 @@ from stream_omni_demo.loop import Recipe, train
 from stream_omni_demo.pipeline import Measured, Stage, Workshop
 from stream_omni_demo.plan import Plan
 from stream_omni_demo.trainee import Tensors
+from stream_omni_demo.world.proposing import PRACTISED_SHARES
 
 NAME = "llm"
 _LEARNING_RATE = 3e-4  # it goes on from what was learnt with more
@@ -31,13 +32,18 @@ def make(workshop: Workshop) -> Measured:
 
 def train_answering(workshop: Workshop, school: School) -> Measured:
     plan, info = workshop.plan, school.info
-    hearing = Tensors.load(workshop.trained(ctc_stage.NAME))
-    tensors = Tensors.load(workshop.trained(reading_stage.NAME)).with_those_of(hearing)
+    hearing = Tensors.load(workshop.trained(listening_stage.NAME))
+    tensors = Tensors.load(workshop.trained(practice_stage.NAME)).with_those_of(hearing)
     bottom = Trained(info, tensors).network("speech_bottom_step")
     assert isinstance(bottom, SpeechBottomStep)
     answering = Answering(info)
     batches = AnsweringBatches(
-        info, school.tokenizer, _imagination(school, tensors, plan), plan.seed, Listener(info, bottom, school.questions)
+        info,
+        school.tokenizer,
+        _imagination(school, tensors, plan),
+        plan.seed,
+        Listener(info, bottom, school.questions),
+        PRACTISED_SHARES,
     )
     questions = plan.llm_questions
     some = -(-questions // 2)
@@ -85,6 +91,6 @@ STAGE = Stage(
     "the language model learns to answer speech",
     make,
     gate,
-    needs=("units", "ctc", "reading"),
+    needs=("units", "listening", "practice"),
     amounts=("llm_steps", "llm_pictures", "llm_questions", "judged_utterances"),
 )

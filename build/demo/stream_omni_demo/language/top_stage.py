@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stream_omni.networks.speech import SpeechBottomStep
-from stream_omni_demo.language import ctc_stage
+from stream_omni_demo.language import listening_stage
 from stream_omni_demo.language.conversing import Conversation
 from stream_omni_demo.language.judging import asked, judge_speech
 from stream_omni_demo.language.school import School, open_school
@@ -35,7 +35,7 @@ def make(workshop: Workshop) -> Measured:
 
 def train_speaking(workshop: Workshop, school: School) -> Measured:
     plan, info = workshop.plan, school.info
-    hearing = Tensors.load(workshop.trained(ctc_stage.NAME))
+    hearing = Tensors.load(workshop.trained(listening_stage.NAME))
     tensors = Tensors.random(info, "model", plan.seed).with_those_of(hearing)
     bottom = Trained(info, tensors).network("speech_bottom_step")
     assert isinstance(bottom, SpeechBottomStep)
@@ -109,6 +109,6 @@ STAGE = Stage(
     "the top stack learns to speak",
     make,
     gate,
-    needs=("layout", "units", "ctc"),
+    needs=("layout", "units", "listening"),
     amounts=("top_steps", "top_answers_alone", "top_prompts", "top_answers_each", "judged_answers"),
 )

@@ -13,7 +13,8 @@ Units = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """``renderings`` are units of the same sound, each with other noise, room and silence around it."""
+    """``renderings`` are units of the same sound, each with other noise, room and silence around it; the last is as it
+    was recorded."""
 
     text: str
     voice: str
@@ -22,6 +23,14 @@ class Utterance:
     @property
     def length(self) -> int:
         return len(self.renderings[0])
+
+    @property
+    def recorded(self) -> Units:
+        return self.renderings[-1]
+
+    def disturbed(self, generator: np.random.Generator) -> Units:
+        """One of the others, where there are any."""
+        return self.renderings[int(generator.integers(max(1, len(self.renderings) - 1)))]
 
     def units(self, generator: np.random.Generator) -> Units:
         """One of the renderings."""

@@ -50,6 +50,24 @@ KIND_SHARES: Mapping[str, float] = {
     "describe": 0.04,
     "background": 0.03,
 }
+# The same for practice: what is hard to learn, more often
+PRACTISED_SHARES: Mapping[str, float] = {
+    "colour": 0.09,
+    "what is at": 0.06,
+    "where": 0.19,
+    "count": 0.14,
+    "exists": 0.07,
+    "is colour": 0.05,
+    "which is bigger": 0.08,
+    "which of two": 0.07,
+    "which of all": 0.06,
+    "is bigger": 0.05,
+    "shape": 0.02,
+    "identity": 0.02,
+    "beside": 0.05,
+    "describe": 0.04,
+    "background": 0.01,
+}
 
 
 def propose(kind: str, scene: Scene, generator: np.random.Generator) -> Question:

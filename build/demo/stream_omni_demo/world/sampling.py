@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from stream_omni_demo.world.answer import NO_PICTURE, Answer, answer
@@ -20,26 +22,44 @@ _TRIES = 200  # for each of some questions about one scene
 _SCENE_TRIES = 20_000  # for a scene that suits a question, which the rarest do one time in hundreds
 
 
-def exchanges_about(scene: Scene, generator: np.random.Generator, count: int, split: Split = "train") -> list[Exchange]:
-    """Different questions, of any kind that has an answer; fewer than ``count`` if there are no more to be found.
-    ``split`` is that of the paraphrases."""
+def exchanges_about(
+    scene: Scene,
+    generator: np.random.Generator,
+    count: int,
+    split: Split = "train",
+    shares: Mapping[str, float] = KIND_SHARES,
+) -> list[Exchange]:
+    """Different questions, of any kind that has an answer, by the ``shares`` of the kinds; fewer than ``count`` if
+    there are no more to be found. ``split`` is that of the paraphrases."""
     found: dict[str, Exchange] = {}
     for _ in range(_TRIES * count):
         if len(found) == count:
             break
-        exchange = _exchange_about(scene, _kind(generator), generator, split)
+        exchange = _exchange_about(scene, pick_by_share(shares, generator), generator, split)
         if exchange is not None:
             found.setdefault(exchange.question, exchange)
     return list(found.values())
 
 
+def sample_lesson(
+    generator: np.random.Generator, count: int, shares: Mapping[str, float]
+) -> tuple[Scene, list[Exchange]]:
+    """A scene that suits a kind of question, which is drawn by its share, and different questions about it, half of
+    them of that kind. Of any scene, comparisons could be asked a third as often as their shares say."""
+    kind = pick_by_share(shares, generator)
+    scene, _ = _about_a_scene(kind, generator, "train")
+    half = {other: share / 2 for other, share in shares.items()}
+    return scene, exchanges_about(scene, generator, count, shares=half | {kind: half[kind] + 0.5})
+
+
 def sample_exchange(generator: np.random.Generator, split: Split = "train") -> tuple[Scene | None, Exchange]:
     """One turn as a person might take it: mostly about a picture. Scene and paraphrase are both of the split."""
     luck = generator.random()
-    if luck < _PICTURE_SHARE:
-        return _about_a_scene(generator, split)
     if luck < _PICTURE_SHARE + _NO_PICTURE_SHARE:
-        asked = _about_a_scene(generator, split)[1]
+        # The kind is chosen first, so that kinds with few scenes that suit them are not rare
+        scene, asked = _about_a_scene(pick_by_share(KIND_SHARES, generator), generator, split)
+        if luck < _PICTURE_SHARE:
+            return scene, asked
         return None, _exchange(asked.question, NO_PICTURE, asked.kind, asked.paraphrase)
     return _perhaps_a_scene(generator, split), sample_conversation(generator, split)
 
@@ -83,9 +103,7 @@ def _perhaps_a_scene(generator: np.random.Generator, split: Split) -> Scene | No
     return sample_scene(generator, split) if happens(_TALK_WITH_PICTURE_SHARE, generator) else None
 
 
-def _about_a_scene(generator: np.random.Generator, split: Split) -> tuple[Scene, Exchange]:
-    """The kind is chosen first, so that kinds with few scenes that suit them are not rare."""
-    kind = _kind(generator)
+def _about_a_scene(kind: str, generator: np.random.Generator, split: Split) -> tuple[Scene, Exchange]:
     while True:
         scene = sample_scene(generator, split)
         for _ in range(4):
@@ -104,7 +122,3 @@ def _exchange_about(scene: Scene, kind: str, generator: np.random.Generator, spl
 
 def _exchange(text: str, right: Answer, kind: str, paraphrase: str) -> Exchange:
     return Exchange(text, right.text, kind, right.keys, paraphrase)
-
-
-def _kind(generator: np.random.Generator) -> str:
-    return pick_by_share(KIND_SHARES, generator)

@@ -1,5 +1,7 @@
-"""A served model that speaks the protocol and does what the question's first word says, or the system prompt's where
-the question is spoken. No network, no library."""
+"""A served model that speaks the protocol and does what the question's first word says, or else the system prompt's.
+
+No network, no library.
+"""
 
 import collections
 import json
@@ -131,6 +133,15 @@ class TritonPythonModel:
             self.do_echo(turn, rest)
         else:
             turn.finish(message, pb_utils.TritonError.UNAVAILABLE)
+
+    def do_every(self, turn, rest):
+        """`every COUNT NAME`: refuses each such time that the name is asked."""
+        count, name = rest.split()
+        self.refused[name] += 1
+        if self.refused[name] % int(count):
+            self.do_echo(turn, rest)
+        else:
+            turn.finish("OVERLOADED retry_after_ms=60000: not this time", pb_utils.TritonError.UNAVAILABLE)
 
     def do_late(self, turn, rest):
         """Says which try this is, and only then refuses it."""
