@@ -203,7 +203,7 @@ def test_a_client_that_does_not_fetch_makes_its_own_answer_wait_and_is_given_up(
         _deaf_socket(address) as connected,
         session(address, sock=connected, max_queue=1) as connection,
     ):
-        ask: Any = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "sing 0.002"}]}
+        ask: Any = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "sing 0.0005"}]}
         connection.send(json.dumps({"type": "conversation.item.create", "item": ask}))
         connection.send(json.dumps({"type": "response.create"}))
         assert until(lambda: _metric(address, 'realtime_session_ends_total{reason="not_fetching"}'), 30) == 1
