@@ -90,7 +90,7 @@ def flow_at_once(voice: Voice, units: Sequence[int], seed: int) -> FloatArray:
     mel = run_flow(
         voice.session("flow_encoder"),
         voice.session("flow_estimator"),
-        flow.guidance_rate,
+        flow,
         np.array(units, np.int64)[None],
         voice.speaker[None],
         [places],

@@ -48,8 +48,8 @@ class Settings:
             raise self.error(key, "a whole number of at least 1")
         return value
 
-    def number(self, key: str) -> float:
-        value = self.values.get(key)
+    def number(self, key: str, default: float | None = None) -> float:
+        value = self.values.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(key, "a number")
         return float(value)

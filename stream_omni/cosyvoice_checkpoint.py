@@ -93,6 +93,7 @@ def _flow_sizes(configuration: Section) -> FlowSizes:
         estimator_blocks=estimator.integer("n_blocks"),
         estimator_mid_blocks=estimator.integer("num_mid_blocks"),
         guidance_rate=solver.number("inference_cfg_rate"),
+        temperature=solver.number("temperature", 1.0),  # the released files have none: the solver's own default
     )
 
 

@@ -90,7 +90,7 @@ class ImageLayout:
 
 @dataclass(frozen=True)
 class FlowSizes:
-    """CosyVoice flow: encoder and estimator sizes and the guidance rate."""
+    """CosyVoice flow: encoder and estimator sizes, and how its ODE is solved."""
 
     units: int
     unit_embedding_size: int
@@ -108,6 +108,7 @@ class FlowSizes:
     estimator_blocks: int
     estimator_mid_blocks: int
     guidance_rate: float
+    temperature: float = 1.0  # standard deviation of the noise that the ODE starts from
 
 
 @dataclass(frozen=True)

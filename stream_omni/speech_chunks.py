@@ -103,7 +103,7 @@ def run_flow_chunks(encoder: Session, estimator: Session, info: ModelInfo, chunk
         mel = run_flow(
             encoder,
             estimator,
-            flow.guidance_rate,
+            flow,
             np.stack([chunks[i]["units"] for i in rows]),
             np.stack([chunks[i]["speaker"] for i in rows]),
             [places[i] for i in rows],

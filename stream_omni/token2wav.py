@@ -39,7 +39,7 @@ def euler_times() -> FloatArray:
 def run_flow(
     encoder: Session,
     estimator: Session,
-    guidance_rate: float,
+    sizes: FlowSizes,
     units: Array,
     speakers: Array,
     places: Sequence[Places],
@@ -50,8 +50,9 @@ def run_flow(
     """Mel frames [B, mel, T] of B unit windows.
 
     ``units`` int64 [B, N]; ``speakers`` [B, speaker_size]; ``places`` B of T frames; ``condition`` [B, mel, T]: frames
-    that are known already, 0 elsewhere; ``noise`` [B, mel, T]: where the ODE starts. Each Euler step is one estimator
-    call of 2 B rows, B conditional ones and B without any condition (classifier-free guidance, Ho and Salimans 2022).
+    that are known already, 0 elsewhere; ``noise`` [B, mel, T], normal: what the ODE starts from. Each Euler step is one
+    estimator call of 2 B rows, B conditional ones and B without any condition (classifier-free guidance, Ho and
+    Salimans 2022).
     """
     encoded = encoder.run(
         {
@@ -70,8 +71,8 @@ def run_flow(
         "speaker": _and_nothing(encoded["projected_speaker"]),
         "condition": _and_nothing(condition),
     }
-    x, batch, times = noise, len(units), euler_times()
-    time, rate = np.float32(0), np.float32(guidance_rate)
+    x, batch, times = np.float32(sizes.temperature) * noise, len(units), euler_times()
+    time, rate = np.float32(0), np.float32(sizes.guidance_rate)
     for step in range(EULER_STEPS):
         moment = np.full(2 * batch, time, np.float32)
         velocity = estimator.run({"x": np.concatenate([x, x]), **fixed, "time": moment})["velocity"]
@@ -139,7 +140,7 @@ def synthesize(
     mel = run_flow(
         runtime.session("flow_encoder"),
         runtime.session("flow_estimator"),
-        flow.guidance_rate,
+        flow,
         np.array([*prompt_units, *units], np.int64)[None],
         speaker[None],
         [places],

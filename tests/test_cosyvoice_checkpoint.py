@@ -37,6 +37,12 @@ def test_sizes_and_voices_come_from_the_files(tiny_cosyvoice):
     assert all(v.shape == (192,) and v.dtype == np.float32 for v in voices.values())
 
 
+def test_a_file_may_ask_for_a_low_temperature(copy):
+    assert read_cosyvoice(copy)[0].temperature == 1.0  # the released files do not speak of it
+    edit(copy, "inference_cfg_rate: 0.7", "inference_cfg_rate: 0.7\n                temperature: 0.25")
+    assert read_cosyvoice(copy)[0].temperature == 0.25
+
+
 def test_tags_construct_nothing(tmp_path):
     path = tmp_path / "cosyvoice.yaml"
     marker = tmp_path / "ran"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,18 @@ def test_a_whole_utterance_matches_the_recorded_case(name, fixtures_dir, voice_r
     assert len(waveform) == case["n_samples"]
     error = np.sqrt(np.mean((waveform - arrays["wav"]) ** 2) / np.mean(arrays["wav"] ** 2))
     assert error < 5e-2
+
+
+def test_the_ode_starts_from_the_temperature_times_the_noise(voice_runtime, voice_info, voices):
+    class Quieter(TurnNoise):
+        def flow(self, first_frame, frames, channels):
+            return np.float32(0.25) * super().flow(first_frame, frames, channels)
+
+    cool = replace(voice_info, flow=replace(voice_info.flow, temperature=0.25))
+    speaker = next(iter(voices.values()))
+    wanted = synthesize(voice_runtime, voice_info, range(12), speaker, Quieter(5))
+    np.testing.assert_array_equal(synthesize(voice_runtime, cool, range(12), speaker, TurnNoise(5)), wanted)
+    assert not np.array_equal(synthesize(voice_runtime, voice_info, range(12), speaker, TurnNoise(5)), wanted)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -130,6 +130,7 @@ flow: !new:cosyvoice.flow.flow.MaskedDiffWithXvec
                 t_scheduler: 'cosine'
                 training_cfg_rate: 0.2
                 inference_cfg_rate: 0.7
+                temperature: {sizes.temperature}
                 reg_loss_type: 'l1'
         estimator: !new:cosyvoice.flow.decoder.ConditionalDecoder
             in_channels: {4 * cosyvoice.MEL_CHANNELS}

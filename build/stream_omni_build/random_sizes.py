@@ -25,6 +25,7 @@ class CosyVoiceSizes:
     estimator_mid_blocks: int
     vocoder_channels: int
     f0_channels: int
+    temperature: float = 1.0  # of the flow
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from stream_omni_demo.trainee import Tensors
 from stream_omni_demo.world.proposing import PRACTISED_SHARES
 
 NAME = "llm"
-_LEARNING_RATE = 3e-4  # it goes on from what was learnt with more
+_LEARNING_RATE = 5e-4
+_ROUNDS = 2
 _PACED_BY = 64  # utterances, whose labels show at what pace people speak
 _LEAST_TYPED, _LEAST_SPOKEN = 0.95, 0.9  # of answers that are right
 
@@ -45,14 +46,19 @@ def train_answering(workshop: Workshop, school: School) -> Measured:
         Listener(info, bottom, school.questions),
         PRACTISED_SHARES,
     )
-    questions = plan.llm_questions
-    some = -(-questions // 2)
-    sizes = AnsweringSizes(plan.llm_pictures, questions, some, questions, some, spoken=plan.llm_pictures)
+    sizes = AnsweringSizes(
+        pictures=plan.llm_pictures,
+        typed=plan.llm_questions,
+        imagined=-(-plan.llm_questions // 2),
+        typed_alone=plan.llm_alone,
+        imagined_alone=plan.llm_alone,
+        spoken=plan.llm_spoken,
+    )
     train(
         NAME,
         tensors.used_by(answering.llm, kept=KEPT),
         lambda step: {"answers": tensors.run(answering, batches.of(step, sizes))},
-        Recipe(plan.llm_steps, _LEARNING_RATE),
+        Recipe(plan.llm_steps, _LEARNING_RATE, rounds=_ROUNDS),
         workshop.state(NAME),
         workshop.say,
     )
@@ -92,5 +98,5 @@ STAGE = Stage(
     make,
     gate,
     needs=("units", "listening", "practice"),
-    amounts=("llm_steps", "llm_pictures", "llm_questions", "judged_utterances"),
+    amounts=("llm_steps", "llm_pictures", "llm_questions", "llm_alone", "llm_spoken", "judged_utterances"),
 )

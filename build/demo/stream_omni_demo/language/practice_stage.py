@@ -36,9 +36,7 @@ def train_practice(workshop: Workshop, info: ModelInfo, tokenizer: Tokenizer) ->
 
 
 def gate(measured: Measured) -> str:
-    if measured["right"] >= _LEAST_RIGHT:
-        return ""
-    return f"{measured['right']:.1%} of the answers are right, at least {_LEAST_RIGHT:.0%} must be"
+    return reading_stage.fault(measured, _LEAST_RIGHT)
 
 
 STAGE = Stage(

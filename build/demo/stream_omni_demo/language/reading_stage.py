@@ -64,9 +64,13 @@ def read_typed(
 
 
 def gate(measured: Measured) -> str:
-    if measured["right"] >= _LEAST_RIGHT:
+    return fault(measured, _LEAST_RIGHT)
+
+
+def fault(measured: Measured, least_right: float) -> str:
+    if measured["right"] >= least_right:
         return ""
-    return f"{measured['right']:.1%} of the answers are right, at least {_LEAST_RIGHT:.0%} must be"
+    return f"{measured['right']:.1%} of the answers are right, at least {least_right:.0%} must be"
 
 
 STAGE = Stage(

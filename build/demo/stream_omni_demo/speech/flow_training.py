@@ -101,7 +101,7 @@ def sampled(
     mel = run_flow(
         encoder,
         estimator,
-        flow.guidance_rate,
+        flow,
         units[None],
         speaker[None],
         [places],

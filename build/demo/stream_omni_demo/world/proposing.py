@@ -54,7 +54,7 @@ KIND_SHARES: Mapping[str, float] = {
 PRACTISED_SHARES: Mapping[str, float] = {
     "colour": 0.09,
     "what is at": 0.06,
-    "where": 0.19,
+    "where": 0.11,
     "count": 0.14,
     "exists": 0.07,
     "is colour": 0.05,
@@ -64,8 +64,8 @@ PRACTISED_SHARES: Mapping[str, float] = {
     "is bigger": 0.05,
     "shape": 0.02,
     "identity": 0.02,
-    "beside": 0.05,
-    "describe": 0.04,
+    "beside": 0.09,
+    "describe": 0.08,
     "background": 0.01,
 }
 
