@@ -92,7 +92,8 @@ def _help() -> str:
             *lines,
             "",
             "stream-omni COMMAND --help tells a command's options, stream-omni --version the version.",
-            'serve needs pip install "stream-omni[server]"; build, replay and record need "stream-omni[build]"; '
+            'talk needs pip install "stream-omni[microphone,play]", serve needs "stream-omni[server]";',
+            'build, replay and record need "stream-omni[build]";',
             'eval needs "stream-omni[eval]", and "stream-omni[server]" as well to serve what it judges.',
         ]
     )

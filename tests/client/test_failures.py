@@ -20,6 +20,8 @@ from stream_omni_client import (
     TextDelta,
     Unauthenticated,
 )
+from stream_omni_client.connection import Connection
+from stream_omni_client.settings import choose_settings
 
 from stream_omni.serving.launcher import TritonServer
 
@@ -173,6 +175,20 @@ def test_nothing_listens(twin: type[StreamOmni]) -> None:
         assert not client.ready()
         with pytest.raises(ConnectionFailed):
             client.voices()
+
+
+def test_a_name_without_an_address(twin: type[StreamOmni]) -> None:
+    with twin("nowhere.invalid:1", max_retries=1) as client:
+        with pytest.raises(ConnectionFailed, match=r"nowhere\.invalid:1 cannot be reached; ") as caught:
+            client.chat("hello")
+        assert caught.value.reason == "UNREACHABLE"
+
+
+def test_another_model_than_ours_is_named(protocol_url: str) -> None:
+    connection = Connection(choose_settings(protocol_url, None, None, 1, 1, 0))
+    with pytest.raises(ServerError, match="has no parameter absent"):
+        connection.model_parameter("absent", 5)
+    connection.close()
 
 
 def test_a_closed_client_says_so(protocol_url: str) -> None:
