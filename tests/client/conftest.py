@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from stream_omni_client import StreamOmni
 from stream_omni_client.sound_device import load_sounddevice
 
@@ -88,3 +89,9 @@ def quiet_tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "asound.conf").write_text(TAPE.format(out=tmp_path / "out.raw", into=tmp_path / "in.raw"))
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
     return tmp_path
+
+
+def heard_on(tape: Path) -> NDArray[np.int16]:
+    """What is no silence: the tape runs faster than a turn, and waits for its pieces."""
+    samples = np.fromfile(tape / "out.raw", np.int16)
+    return samples[samples != 0]

@@ -34,7 +34,7 @@ from stream_omni.serving.launcher import TritonServer
             InvalidRequest,
             "The text is empty; say something.",
         ),
-        ("UNAVAILABLE OVERLOADED retry_after_ms=1500: All 8 slots are taken.", Overloaded, "All 8 slots are taken."),
+        ("UNAVAILABLE OVERLOADED retry_after_ms=20500: All 8 slots are taken.", Overloaded, "All 8 slots are taken."),
         ("UNAVAILABLE DRAINING: The server is about to stop.", Overloaded, "The server is about to stop."),
         ("UNAVAILABLE DEADLINE: Not over in 10 s.", DeadlineExceeded, "Not over in 10 s."),
         ("INVALID_ARG UNAUTHENTICATED: The key is unknown.", Unauthenticated, "The key is unknown."),
@@ -51,7 +51,7 @@ def test_each_reason_is_its_own_error(
     assert str(caught.value).endswith(sentence)
     assert caught.value.request_id
     if isinstance(caught.value, Overloaded):
-        assert caught.value.retry_after == (1.5 if caught.value.reason == "OVERLOADED" else None)
+        assert caught.value.retry_after == (20.5 if caught.value.reason == "OVERLOADED" else None)
 
 
 def test_an_error_after_events_ends_the_stream(client: StreamOmni) -> None:

@@ -12,6 +12,8 @@ import pytest
 from stream_omni_client import Audio
 from stream_omni_client.speaker import PlayBuffer
 
+from tests.client.conftest import heard_on
+
 RAMP = np.arange(1, 4411, dtype=np.int16)  # 0.2 s, no two samples alike, none of them silence
 
 Run = Callable[[str], str]
@@ -52,7 +54,7 @@ def test_audio_plays_itself(with_tape: Run, tmp_path: Path) -> None:
         "Audio(np.arange(1, 4411, dtype=np.int16), 22050)[:0.1].play()\n"
     )
     assert ramps_in(tmp_path / "out.raw") == 0  # the second has written over the first: each opens the device anew
-    assert (played(tmp_path / "out.raw") == RAMP[:2205]).all()
+    assert (heard_on(tmp_path) == RAMP[:2205]).all()
 
 
 def test_the_microphone_keeps_what_it_hears_up_to_its_limit(with_tape: Run, tmp_path: Path) -> None:
@@ -107,12 +109,6 @@ def test_what_waits_is_played_in_order_and_silence_is_not_counted() -> None:
     assert (buffer.played, len(buffer)) == (8, 0)
     buffer.put(RAMP[:5])
     assert (buffer.clear(), buffer.played, len(buffer)) == (8, 0, 0)
-
-
-def played(tape: Path) -> np.ndarray:
-    """What is no silence."""
-    samples = np.fromfile(tape, np.int16)
-    return samples[samples != 0]
 
 
 def ramps_in(tape: Path) -> int:
