@@ -9,10 +9,18 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from stream_omni_client.access import Tls
-from stream_omni_client.errors import Cancelled, ConnectionFailed, DeadlineExceeded, StreamOmniError, error_of
+from stream_omni_client.errors import (
+    Cancelled,
+    ConnectionFailed,
+    DeadlineExceeded,
+    ServerError,
+    StreamOmniError,
+    error_of,
+)
 
 MODEL = "stream_omni"
-_NO_CONNECTION = "connections to all backends failing;"  # gRPC's words; the status of what broke later is the same
+# gRPC's words where no connection came about; the status of one that broke later is the same
+_NO_CONNECTION = ("connections to all backends failing; ", "errors resolving ")
 ENDING_S = 2.0  # how long the server may take to end a stream after its last word; it takes about a millisecond
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -43,8 +51,12 @@ def configuration_request() -> service_pb2.ModelConfigRequest:
 
 
 def read_parameter(answer: service_pb2.ModelConfigResponse, name: str) -> Any:
-    """A JSON parameter of the model's configuration."""
-    return json.loads(answer.config.parameters[name].string_value)
+    """A JSON parameter of the model's configuration. Raises :class:`ServerError` where there is none."""
+    try:
+        return json.loads(answer.config.parameters[name].string_value)
+    except ValueError as error:
+        message = f"the server's model {MODEL} has no parameter {name}: it is another one than this client knows"
+        raise ServerError(message, reason="PROTOCOL") from error
 
 
 def client_closed(request_id: str | None) -> Cancelled:
@@ -57,7 +69,7 @@ def failure_of(error: grpc.RpcError, url: str, request_id: str | None, timeout_s
     if code == "DEADLINE_EXCEEDED" and timeout_s is not None:
         return DeadlineExceeded(f"{url}: not over after {timeout_s:g} s", reason="DEADLINE", request_id=request_id)
     if code == "UNAVAILABLE" and details.startswith(_NO_CONNECTION):
-        message = f"{url} cannot be reached; {details.removeprefix(_NO_CONNECTION).lstrip()}"
+        message = f"{url} cannot be reached; {details.removeprefix(_NO_CONNECTION[0])}"
         return ConnectionFailed(message, reason="UNREACHABLE", request_id=request_id)
     known = error_of(details, code, request_id)
     if isinstance(known, ConnectionFailed):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from stream_omni_client import InvalidRequest, StreamOmni, Tls
 from stream_omni_client.access import choose_metadata, choose_tls
+from stream_omni_client.settings import choose_settings
 
 
 def test_the_key_of_the_argument_goes_before_that_of_the_environment() -> None:
@@ -29,6 +30,17 @@ def test_tls_is_what_is_said_or_what_the_environment_says() -> None:
     assert choose_tls(True, environment) == Tls()
     assert choose_tls(Tls("other.pem"), environment) == Tls("other.pem")
     assert choose_tls(None, {"STREAM_OMNI_TLS_CA": ""}) is None
+
+
+def test_the_server_is_the_argument_s_or_the_environment_s() -> None:
+    def url(argument: str | None, **environment: str) -> str:
+        return choose_settings(argument, None, None, 1, 1, 0, environment).url
+
+    assert url("a:1", STREAM_OMNI_URL="b:2") == "a:1"
+    assert url(None, STREAM_OMNI_URL="b:2") == "b:2"
+    assert url(None, STREAM_OMNI_URL="") == url(None) == "localhost:8001"
+    with pytest.raises(InvalidRequest, match="give host:port"):
+        url(None, STREAM_OMNI_URL="http://b:2")
 
 
 def test_half_a_pair_is_refused_and_a_missing_file_is_an_oserror(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_pings_during_a_silent_turn_are_accepted(tmp_path: Path, monkeypatch: py
     every_ms = int(dict(OPTIONS)["grpc.keepalive_time_ms"]) // QUICK
     with (
         protocol_server(tmp_path / "log") as server,
-        client_with(monkeypatch, server.grpc_url, 6 * every_ms / 1000, keepalive_time_ms=every_ms) as client,
+        client_with(monkeypatch, server.grpc_url, 5 * every_ms / 1000, keepalive_time_ms=every_ms) as client,
         pytest.raises(DeadlineExceeded, match="nothing came"),
     ):
         client.chat("silent")

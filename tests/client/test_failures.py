@@ -20,6 +20,8 @@ from stream_omni_client import (
     TextDelta,
     Unauthenticated,
 )
+from stream_omni_client.connection import Connection
+from stream_omni_client.settings import choose_settings
 
 from stream_omni.serving.launcher import TritonServer
 
@@ -32,7 +34,7 @@ from stream_omni.serving.launcher import TritonServer
             InvalidRequest,
             "The text is empty; say something.",
         ),
-        ("UNAVAILABLE OVERLOADED retry_after_ms=1500: All 8 slots are taken.", Overloaded, "All 8 slots are taken."),
+        ("UNAVAILABLE OVERLOADED retry_after_ms=20500: All 8 slots are taken.", Overloaded, "All 8 slots are taken."),
         ("UNAVAILABLE DRAINING: The server is about to stop.", Overloaded, "The server is about to stop."),
         ("UNAVAILABLE DEADLINE: Not over in 10 s.", DeadlineExceeded, "Not over in 10 s."),
         ("INVALID_ARG UNAUTHENTICATED: The key is unknown.", Unauthenticated, "The key is unknown."),
@@ -49,7 +51,7 @@ def test_each_reason_is_its_own_error(
     assert str(caught.value).endswith(sentence)
     assert caught.value.request_id
     if isinstance(caught.value, Overloaded):
-        assert caught.value.retry_after == (1.5 if caught.value.reason == "OVERLOADED" else None)
+        assert caught.value.retry_after == (20.5 if caught.value.reason == "OVERLOADED" else None)
 
 
 def test_an_error_after_events_ends_the_stream(client: StreamOmni) -> None:
@@ -173,6 +175,20 @@ def test_nothing_listens(twin: type[StreamOmni]) -> None:
         assert not client.ready()
         with pytest.raises(ConnectionFailed):
             client.voices()
+
+
+def test_a_name_without_an_address(twin: type[StreamOmni]) -> None:
+    with twin("nowhere.invalid:1", max_retries=1) as client:
+        with pytest.raises(ConnectionFailed, match=r"nowhere\.invalid:1 cannot be reached; ") as caught:
+            client.chat("hello")
+        assert caught.value.reason == "UNREACHABLE"
+
+
+def test_another_model_than_ours_is_named(protocol_url: str) -> None:
+    connection = Connection(choose_settings(protocol_url, None, None, 1, 1, 0))
+    with pytest.raises(ServerError, match="has no parameter absent"):
+        connection.model_parameter("absent", 5)
+    connection.close()
 
 
 def test_a_closed_client_says_so(protocol_url: str) -> None:

@@ -26,10 +26,10 @@ def test_importing_is_quick_and_brings_no_server() -> None:
     assert not loaded & {"torch", "onnxruntime", "grpc", "stream_omni", "stream_omni_build", "sounddevice", "PIL"}
 
 
-def cpu_seconds_of(script: str) -> float:
+def cpu_seconds_of(script: str, python: Path | str = sys.executable) -> float:
     """Of the processor, not of the clock: the machine has other work too."""
     timed = f"import time; began = time.process_time()\n{script}\nprint(time.process_time() - began)"
-    output = subprocess.run([sys.executable, "-c", timed], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run([python, "-c", timed], check=True, capture_output=True, text=True).stdout
     return float(output.splitlines()[-1])
 
 

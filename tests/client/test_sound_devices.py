@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stream_omni_client import Audio
-from stream_omni_client.sound_device import load_sounddevice
 from stream_omni_client.speaker import PlayBuffer
+
+from tests.client.conftest import heard_on
 
 RAMP = np.arange(1, 4411, dtype=np.int16)  # 0.2 s, no two samples alike, none of them silence
 
@@ -53,7 +54,7 @@ def test_audio_plays_itself(with_tape: Run, tmp_path: Path) -> None:
         "Audio(np.arange(1, 4411, dtype=np.int16), 22050)[:0.1].play()\n"
     )
     assert ramps_in(tmp_path / "out.raw") == 0  # the second has written over the first: each opens the device anew
-    assert (played(tmp_path / "out.raw") == RAMP[:2205]).all()
+    assert (heard_on(tmp_path) == RAMP[:2205]).all()
 
 
 def test_the_microphone_keeps_what_it_hears_up_to_its_limit(with_tape: Run, tmp_path: Path) -> None:
@@ -70,15 +71,9 @@ def test_the_microphone_keeps_what_it_hears_up_to_its_limit(with_tape: Run, tmp_
     assert told.split()[3] == "True"
 
 
-def test_a_machine_without_devices_is_an_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    try:
-        load_sounddevice()
-    except OSError as error:
-        pytest.skip(str(error))
-    (tmp_path / "asound.conf").write_text("pcm.absent { type hw card 99 }")
-    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
-    program = (
-        "import numpy as np\n"
+def test_a_machine_without_devices_is_an_oserror(with_tape: Run, tape: Path) -> None:
+    (tape / "asound.conf").write_text("pcm.absent { type hw card 99 }")
+    told = with_tape(
         "from stream_omni_client import Audio\n"
         "from stream_omni_client.microphone import Microphone\n"
         "for use in (Audio(np.ones(100, np.int16), 22050).play, Microphone):\n"
@@ -87,8 +82,7 @@ def test_a_machine_without_devices_is_an_oserror(tmp_path: Path, monkeypatch: py
         "    except OSError as error:\n"
         "        print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
-    first, second = done.stdout.splitlines()
+    first, second = told.splitlines()
     assert first.startswith("the loudspeaker cannot be used: ")
     assert second.startswith("the microphone cannot be used: ")
 
@@ -115,12 +109,6 @@ def test_what_waits_is_played_in_order_and_silence_is_not_counted() -> None:
     assert (buffer.played, len(buffer)) == (8, 0)
     buffer.put(RAMP[:5])
     assert (buffer.clear(), buffer.played, len(buffer)) == (8, 0, 0)
-
-
-def played(tape: Path) -> np.ndarray:
-    """What is no silence."""
-    samples = np.fromfile(tape, np.int16)
-    return samples[samples != 0]
 
 
 def ramps_in(tape: Path) -> int:

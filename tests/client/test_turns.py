@@ -121,8 +121,12 @@ def test_an_answer_can_be_the_next_question(client: StreamOmni) -> None:
 
 
 def test_the_client_refuses_what_cannot_be_sent(client: StreamOmni) -> None:
-    with pytest.raises(InvalidRequest, match="max_tokens"):
+    with pytest.raises(InvalidRequest, match="max_tokens") as refused:
         client.chat("hello", max_tokens=2**40)
+    assert refused.value.request_id and refused.value.__cause__ is not None
+    with pytest.raises(InvalidRequest, match="no sound file") as refused:
+        client.transcribe(b"no sound")
+    assert refused.value.request_id
     with pytest.raises(InvalidRequest, match="temperature"):
         client.chat("hello", temperature=[0.1, 0.2])  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="seed"):
