@@ -93,9 +93,9 @@ def _help() -> str:
             *lines,
             "",
             "stream-omni COMMAND --help tells a command's options, stream-omni --version the version.",
-            'talk needs pip install "stream-omni[microphone,play]", gateway needs "stream-omni[gateway]", serve needs',
-            '"stream-omni[server]"; build, replay and record need "stream-omni[build]"; eval needs "stream-omni[eval]", and',
-            '"stream-omni[server]" as well to serve what it judges.',
+            'talk needs pip install "stream-omni[microphone,play]", gateway needs "stream-omni[gateway]",',
+            'serve needs "stream-omni[server]"; build, replay and record need "stream-omni[build]"; eval needs',
+            '"stream-omni[eval]", and "stream-omni[server]" as well to serve what it judges.',
         ]
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,13 @@ from tests.client.blocking_twin import BlockingTwin
 
 TAPE = """
 pcm.nothing {{ type null }}
-pcm.played {{ type file slave.pcm nothing file "{out}" format raw }}
-pcm.recorded {{ type file slave.pcm nothing file /dev/null infile "{into}" format raw }}
+pcm.played {{ type file slave.pcm nothing file "{paced} {out}" format raw }}
+pcm.recorded {{ type file slave.pcm nothing file "{paced} /dev/null" infile "{into}" format raw }}
 pcm.loudspeaker {{ type plug slave {{ pcm played format S16_LE channels 1 rate 22050 }} }}
 pcm.microphone {{ type plug slave {{ pcm recorded format S16_LE channels 1 rate 22050 }} }}
 pcm.default {{ type asym playback.pcm loudspeaker capture.pcm microphone }}
 """
+PACED = f"| {sys.executable} {Path(__file__).parent / 'paced_tape.py'}"
 PROTOCOL_MODEL = Path(__file__).parent / "protocol_model"
 
 
@@ -83,10 +85,11 @@ def tape(quiet_tape: Path) -> Path:
 
 @pytest.fixture
 def quiet_tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """For what is started from now on, ALSA's default device is a tape, played and recorded as fast as it can be:
+    """For what is started from now on, ALSA's default device is a tape, faster than sound:
     ``in.raw`` and ``out.raw`` in this folder, int16 at 22050 Hz."""
     np.tile(np.arange(1, 4411, dtype=np.int16), 200).tofile(tmp_path / "in.raw")
-    (tmp_path / "asound.conf").write_text(TAPE.format(out=tmp_path / "out.raw", into=tmp_path / "in.raw"))
+    tape = TAPE.format(paced=PACED, out=tmp_path / "out.raw", into=tmp_path / "in.raw")
+    (tmp_path / "asound.conf").write_text(tape)
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
     return tmp_path
 
