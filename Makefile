@@ -7,9 +7,11 @@ MINUTES ?= 60
 # --no-compile: Python compiles what is imported when it is, which spares a quarter of the installation
 PIP_FLAGS ?= -q --no-compile
 AUDIT_FLAGS ?= # for example --vulnerability-service osv
+# what `make eval` asks
+MANIFEST ?= build/demo/held_out/questions.jsonl
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test test-faults audit lint serve train-demo bench soak bench-full clean
+.PHONY: help demo test test-faults audit lint serve eval train-demo bench soak bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -26,6 +28,10 @@ $(VENV)/installed: $(VENV)/server
 	$(INSTALL) '.[server,gateway,build,dev]'
 	@touch $@
 
+$(VENV)/eval: $(VENV)/server
+	$(INSTALL) '.[server,eval]'
+	@touch $@
+
 $(VENV)/train: $(VENV)/installed
 	$(INSTALL) '.[server,build,train,eval]'
 	@touch $@
@@ -36,7 +42,7 @@ $(VENV)/audit/installed: constraints-audit.txt
 	$(VENV)/audit/bin/pip install $(PIP_FLAGS) --no-deps -r constraints-audit.txt
 	@touch $@
 
-demo: $(VENV)/installed ## ask a spoken question about a picture: build, serve, ask, stop
+demo: $(VENV)/server ## ask a spoken question about a picture, see and hear the answer
 	$(BIN)/python -m stream_omni_build.demo --served $(SERVED)
 
 test: $(VENV)/installed ## all quick tests, on the real server
@@ -60,8 +66,13 @@ lint: $(VENV)/installed ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-serve: $(VENV)/installed ## serve the repository that `make demo` built
-	$(BIN)/stream-omni serve --repository $(SERVED)/tiny
+serve: $(VENV)/server ## keep the server of `make demo` running
+	$(BIN)/python -m stream_omni_build.demo --served $(SERVED) --only-build
+	$(BIN)/stream-omni serve --repository $(SERVED)/demo
+
+eval: $(VENV)/eval ## judge the demo checkpoint: eight held-out questions, or make eval MANIFEST=mine.jsonl
+	$(BIN)/python -m stream_omni_build.demo --served $(SERVED) --only-build
+	$(BIN)/stream-omni eval --manifest $(MANIFEST) --repository $(SERVED)/demo --out $(SERVED)/quality
 
 train-demo: $(VENV)/train ## train the demo checkpoint, some hours; goes on where it was interrupted
 	$(BIN)/python -m stream_omni_demo

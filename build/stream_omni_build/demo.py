@@ -1,4 +1,4 @@
-"""``make demo``: from nothing to a spoken answer about a picture, on a laptop."""
+"""``make demo``: from a checkout to a spoken answer about a picture, on a laptop, without PyTorch."""
 
 from __future__ import annotations
 
@@ -12,48 +12,65 @@ from stream_omni_client.ask_command import main as ask
 
 from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni_build.main import main as build
-from stream_omni_build.random_checkpoint import main as build_random
 
-_MEDIA = Path(__file__).parents[1] / "demo" / "media"
-_HONESTY = """
-Until the trained demo checkpoint exists, this one has RANDOM weights of the real architecture: what you see is the real
-server, the real stages and the real stream, but transcript, text and sound mean nothing.
-"""
+_DEMO = Path(__file__).parents[1] / "demo"
+_CHECKPOINT = _DEMO / "checkpoint"
+_QUESTION, _PICTURE = (_DEMO / "media" / name for name in ("question.wav", "picture.png"))
+_WORDS = "What colour is the circle on the left?"
+_EXAMPLES = _DEMO / "media" / "questions.txt"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build (once), serve, ask, write the answer, stop. The exit code is the first one that is not 0."""
+    """Fill the shipped graphs (once), serve, ask, write the answer, stop. The exit code is the first one not 0."""
     arguments = _parser().parse_args(argv)
-    weights, served = arguments.served / "checkpoints", arguments.served / "tiny"
-    if code := build_random(["--size", "tiny", "--out", str(weights)]):
+    served = arguments.served / "demo"
+    if code := build([*_sources(), "--target", "cpu", "--out", str(served)]):
         return code
-    checkpoint, cosyvoice = weights / "stream-omni-tiny", weights / "cosyvoice-tiny"
-    sources = ["--checkpoint", str(checkpoint), "--cosyvoice", str(cosyvoice)]
-    if code := build([*sources, "--target", "cpu", "--out", str(served)]):
-        return code
-    print(_HONESTY)
+    if arguments.only_build:
+        return 0
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         try:
-            print("starting the server ...", flush=True)
+            print("\nstarting the server ...", flush=True)
             with TritonServer(served, log=log) as server:
                 print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics {server.metrics_url}\n")
-                question, picture = _MEDIA / "question.wav", _MEDIA / "picture.png"
-                print(f'asking aloud "What colour is the circle on the left?" ({question.name}, {picture.name})\n')
-                asked = ["--audio", str(question), "--image", str(picture), "--output", "speech"]
+                print(f'asking aloud "{_WORDS}" ({_shown(_QUESTION)}, {_shown(_PICTURE)})\n')
+                asked = ["--audio", str(_QUESTION), "--image", str(_PICTURE), "--output", "speech"]
                 code = ask([*asked, "--out", str(arguments.out), "--url", server.grpc_url])
         except LaunchError as error:
             log.seek(0)
             print(f"{log.read()}\nmake demo: {error}", file=sys.stderr)
             return 1
     if code == 0:
-        print("\nIt is yours: make serve, then stream-omni ask --url HOST:PORT --text hello --output speech")
+        print(_what_next())
     return code
 
 
+def _sources() -> list[str]:
+    folders = {"checkpoint": "stream-omni-demo", "cosyvoice": "cosyvoice-demo", "graphs": "graphs"}
+    return [part for option, name in folders.items() for part in (f"--{option}", str(_CHECKPOINT / name))]
+
+
+def _what_next() -> str:
+    questions = "\n".join(f"  {question}" for question in _EXAMPLES.read_text(encoding="utf-8").splitlines())
+    return f"""
+A small model, which knows drawn scenes like {_shown(_PICTURE)} and a little conversation. It understands, for example:
+{questions}
+Go on with your own voice: `make serve`, and in another shell, with the gRPC address that it prints:
+  .venv/bin/stream-omni ask --url HOST:PORT --audio mine.wav --image {_shown(_PICTURE)} --output speech
+"""
+
+
+def _shown(path: Path) -> Path:
+    """As one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make demo", description="Build a small server, ask it a question, stop it.")
+    parser = argparse.ArgumentParser(prog="make demo", description="Serve the demo checkpoint and ask it a question.")
     parser.add_argument("--served", type=Path, default=Path("served"), help="where to build (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("answer.wav"), help="the answer (default: %(default)s)")
+    parser.add_argument("--only-build", action="store_true", help="build, and ask nothing")
     return parser
 
 
