@@ -11,7 +11,7 @@ AUDIT_FLAGS ?= # for example --vulnerability-service osv
 MANIFEST ?= build/demo/held_out/questions.jsonl
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test test-faults audit lint serve eval train-demo bench soak bench-full clean
+.PHONY: help demo test test-faults audit lint serve talk eval train-demo bench soak bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -26,6 +26,10 @@ $(VENV)/server: pyproject.toml constraints.txt
 
 $(VENV)/installed: $(VENV)/server
 	$(INSTALL) '.[server,gateway,build,dev]'
+	@touch $@
+
+$(VENV)/gateway: $(VENV)/server
+	$(INSTALL) '.[server,gateway]'
 	@touch $@
 
 $(VENV)/eval: $(VENV)/server
@@ -69,6 +73,9 @@ lint: $(VENV)/installed ## ruff and mypy
 serve: $(VENV)/server ## keep the server of `make demo` running
 	$(BIN)/python -m stream_omni_build.demo --served $(SERVED) --only-build
 	$(BIN)/stream-omni serve --repository $(SERVED)/demo
+
+talk: $(VENV)/gateway ## talk to the demo's model on a page: http://localhost:8080/
+	$(BIN)/python -m stream_omni_build.demo --served $(SERVED) --page
 
 eval: $(VENV)/eval ## judge the demo checkpoint: eight held-out questions, or make eval MANIFEST=mine.jsonl
 	$(BIN)/python -m stream_omni_build.demo --served $(SERVED) --only-build

@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     if arguments.only_build:
         return 0
+    if arguments.page:
+        return _serve_page(served)
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         try:
             print("\nstarting the server ...", flush=True)
@@ -45,6 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _serve_page(served: Path) -> int:
+    """Until Ctrl-C."""
+    from stream_omni_client.gateway.command import main as gateway  # of the extra `gateway`
+
+    print("\nstarting the server ...", flush=True)
+    with tempfile.TemporaryFile("w+") as log, TritonServer(served, log=log) as server:
+        print(f"show it {_shown(_PICTURE)}, for example\n", flush=True)
+        return gateway(["--url", server.grpc_url, "--examples", str(_EXAMPLES)])
+
+
 def _sources() -> list[str]:
     folders = {"checkpoint": "stream-omni-demo", "cosyvoice": "cosyvoice-demo", "graphs": "graphs"}
     return [part for option, name in folders.items() for part in (f"--{option}", str(_CHECKPOINT / name))]
@@ -55,7 +67,8 @@ def _what_next() -> str:
     return f"""
 A small model, which knows drawn scenes like {_shown(_PICTURE)} and a little conversation. It understands, for example:
 {questions}
-Go on with your own voice: `make serve`, and in another shell, with the gRPC address that it prints:
+Go on with your own voice: `make talk` serves a page to talk to. Or by files: `make serve`, and in another shell, with
+the gRPC address that it prints:
   .venv/bin/stream-omni ask --url HOST:PORT --audio mine.wav --image {_shown(_PICTURE)} --output speech
 """
 
@@ -70,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make demo", description="Serve the demo checkpoint and ask it a question.")
     parser.add_argument("--served", type=Path, default=Path("served"), help="where to build (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("answer.wav"), help="the answer (default: %(default)s)")
+    parser.add_argument("--page", action="store_true", help="ask nothing, and serve a page to talk to")
     parser.add_argument("--only-build", action="store_true", help="build, and ask nothing")
     return parser
 

@@ -121,12 +121,22 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         model=arguments.model,
         aliases=tuple(arguments.alias),
         notice=arguments.notice,
+        examples=arguments.examples,
         fetch_pictures=arguments.fetch_pictures,
         first_event_timeout_s=arguments.first_event_timeout,
         idle_timeout_s=arguments.idle_timeout,
         turn_timeout_s=arguments.turn_timeout,
         drain_timeout_s=arguments.drain_timeout,
     )
+
+
+def _lines(path: str) -> tuple[str, ...]:
+    """Of a text file, without the empty ones."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from error
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -150,6 +160,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--alias", action="append", default=[], metavar="NAME", help="another name for it; may be given several times"
     )
     door.add_argument("--notice", metavar="TEXT", help='a line that the page shows, such as "Built with Llama"')
+    door.add_argument(
+        "--examples", type=_lines, default=(), metavar="FILE", help="questions that the page proposes, one a line"
+    )
     door.add_argument("--fetch-pictures", action="store_true", help="also take pictures by URL, from public addresses")
     _add_times(parser)
     return parser

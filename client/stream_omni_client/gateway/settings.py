@@ -39,6 +39,7 @@ class Settings:
     model: str = "stream-omni"
     aliases: tuple[str, ...] = ()
     notice: str | None = None  # a line that the page shows
+    examples: tuple[str, ...] = ()  # questions that the page proposes
     fetch_pictures: bool = False  # pictures by http(s) URL
     first_event_timeout_s: float = 60.0
     idle_timeout_s: float = 30.0

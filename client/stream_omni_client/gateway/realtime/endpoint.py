@@ -87,7 +87,7 @@ class RealtimeEndpoint:
         """Raises StreamOmniError."""
         info, settings = await self._gateway.server_info(), self._gateway.settings
         models = (settings.model, *settings.aliases)
-        return Served(models, info["voices"], QuestionLimits.of(info), settings.notice)
+        return Served(models, info["voices"], QuestionLimits.of(info), settings.notice, settings.examples)
 
     async def _refuse(self, websocket: WebSocket, error: ApiError) -> None:
         """By HTTP; a browser tells its page nothing of that, so it is let in and told by an event."""

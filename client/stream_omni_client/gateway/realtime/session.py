@@ -35,12 +35,13 @@ _ENVELOPE = {"type", "event_id"}
 @dataclass(frozen=True)
 class Served:
     """What the server behind has: the names that callers may give the model, its voices, its limits of a question; and
-    a line for the page to show."""
+    a line and questions for the page to show."""
 
     models: Sequence[str]
     voices: Sequence[str]
     question: QuestionLimits
     notice: str | None
+    examples: Sequence[str]
 
 
 class Session:
@@ -127,7 +128,7 @@ class Session:
         self._outbox.put("session.updated", session=self._describe())
 
     def _describe(self) -> dict[str, Any]:
-        """With fields of our own: ``voices``, the names that the voice may have, and ``notice``."""
+        """With fields of our own: ``voices``, the names that the voice may have, ``notice`` and ``examples``."""
         served = self._served
         standard = {
             "id": self.id,
@@ -135,7 +136,13 @@ class Session:
             "expires_at": self._expires_at,
             "model": served.models[0],
         }
-        return {**standard, "voices": served.voices, "notice": served.notice, **self._settings.describe()}
+        return {
+            **standard,
+            "voices": served.voices,
+            "notice": served.notice,
+            "examples": served.examples,
+            **self._settings.describe(),
+        }
 
     # What is said to it
 

@@ -24,7 +24,7 @@ _UNSERVED: dict[str, tuple[Any, ...]] = {  # with the values that ask for nothin
     "prompt": (),
 }
 _SESSION_FIELDS = {"type", "audio", "truncation", "model", "tracing", "include"}
-_TOLD = {"id", "object", "expires_at", "voices", "notice"}  # what `session.created` said may be sent back
+_TOLD = {"id", "object", "expires_at", "voices", "notice", "examples"}  # what `session.created` said may be sent back
 _TRANSCRIPTION_FIELDS = ("model", "language", "prompt")  # the model heeds none: it writes down what it hears
 
 

@@ -292,6 +292,20 @@ def test_a_server_killed_in_the_middle_is_told(open_page: Opening, own_server: A
         page.page.context.close()
 
 
+def test_a_proposed_question_can_be_asked(open_page: Opening, protocol_url: str, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.txt"
+    questions.write_text("hello\n\nreport this\n", encoding="utf-8")
+    with gateway_process(protocol_url, "--examples", str(questions)) as proposing:
+        page = open_page(proposing)
+        assert page.page.locator("#examples button").all_inner_texts() == ["hello", "report this"]
+        page.page.click("#examples button >> nth=0")
+        assert page.page.input_value("#text") == "hello"
+        page.page.press("#text", "Enter")
+        page.wait(".assistant.over")
+        assert not page.page.is_visible("#examples")
+        page.page.context.close()
+
+
 def test_a_key_is_asked_for(open_page: Opening, protocol_url: str, key_file: Path, alice: str) -> None:
     with gateway_process(protocol_url, "--api-keys", str(key_file), "--notice", "Built with Llama") as locked:
         page = open_page(locked, expected="refused")

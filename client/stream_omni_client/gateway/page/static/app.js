@@ -76,6 +76,7 @@ class App {
   begin(session) {
     this.settings.showVoices(session.voices ?? ["default"]);
     this.controls.showImprint(session.notice);
+    this.controls.showExamples(session.examples ?? []);
     const told = this.said.map((turn) => turn.remembered).filter(({ text }) => text.trim());
     const items = told.map(({ role, type, text }) => ({ type: "message", role, content: [{ type, text }] }));
     const shown = this.pictures.map(({ id, address }) => pictureItem(id, address));

@@ -271,6 +271,25 @@ export class Controls {
     find("imprint").hidden = !text;
   }
 
+  // Questions, each of which can be taken as what is typed.
+  showExamples(questions) {
+    find("examples").hidden = questions.length === 0;
+    find("examples").querySelector("ul").replaceChildren(...questions.map((question) => {
+      const [item, button] = ["li", "button"].map((name) => document.createElement(name));
+      button.type = "button";
+      button.textContent = question;
+      button.addEventListener("click", () => this.propose(question));
+      item.append(button);
+      return item;
+    }));
+  }
+
+  propose(question) {
+    this.text.value = question;
+    this.text.dispatchEvent(new Event("input"));
+    this.text.focus();
+  }
+
   // To who does not see it.
   announce(text) {
     find("announce").textContent = text;
