@@ -19,7 +19,7 @@ from tests.client.blocking_twin import BlockingTwin
 TAPE = """
 pcm.nothing {{ type null }}
 pcm.played {{ type file slave.pcm nothing file "{paced} {out}" format raw }}
-pcm.recorded {{ type file slave.pcm nothing file "{paced} /dev/null" infile "{into}" format raw }}
+pcm.recorded {{ type file slave.pcm nothing file "{paced} {said}" infile "{into}" format raw }}
 pcm.loudspeaker {{ type plug slave {{ pcm played format S16_LE channels 1 rate 22050 }} }}
 pcm.microphone {{ type plug slave {{ pcm recorded format S16_LE channels 1 rate 22050 }} }}
 pcm.default {{ type asym playback.pcm loudspeaker capture.pcm microphone }}
@@ -86,9 +86,10 @@ def tape(quiet_tape: Path) -> Path:
 @pytest.fixture
 def quiet_tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """For what is started from now on, ALSA's default device is a tape, faster than sound:
-    ``in.raw`` and ``out.raw`` in this folder, int16 at 22050 Hz."""
+    ``in.raw`` and ``out.raw`` in this folder, int16 at 22050 Hz. ``said.raw`` is what was recorded last."""
     np.tile(np.arange(1, 4411, dtype=np.int16), 200).tofile(tmp_path / "in.raw")
-    tape = TAPE.format(paced=PACED, out=tmp_path / "out.raw", into=tmp_path / "in.raw")
+    tapes = {"out": tmp_path / "out.raw", "into": tmp_path / "in.raw", "said": tmp_path / "said.raw"}
+    tape = TAPE.format(paced=PACED, **tapes)
     (tmp_path / "asound.conf").write_text(tape)
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
     return tmp_path

@@ -60,8 +60,8 @@ def test_a_file_that_is_refused_ends_a_script(protocol_url: str, wav: str) -> No
 class Talking:
     """A running ``talk``, and the one who sits before it."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
+    def __init__(self, process: subprocess.Popen[bytes], said: Path) -> None:
+        self.process, self._said = process, said
         self._told = b""
 
     def press(self, keys: str) -> None:
@@ -80,9 +80,15 @@ class Talking:
         self._told = self._told.partition(words.encode())[2]
 
     def speak(self) -> None:
+        """A while: who presses Enter again before the device's thread has run has said nothing."""
         self.wait_for("Enter to speak")
+        self._said.unlink(missing_ok=True)
         self.press("\n")
         self.wait_for("listening")
+        deadline = time.monotonic() + 20
+        while not self._said.exists() or self._said.stat().st_size == 0:
+            assert time.monotonic() < deadline, "the microphone records nothing"
+            time.sleep(0.01)
         self.press("\n")
 
 
@@ -91,7 +97,7 @@ def talking(url: str, folder: Path, *options: str) -> Iterator[Talking]:
     command, pipe = [*RUN, "talk", "--url", url, *options], subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         try:
-            yield Talking(process)
+            yield Talking(process, folder / "said.raw")
         finally:
             process.kill()
 

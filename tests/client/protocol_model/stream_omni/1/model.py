@@ -66,7 +66,11 @@ class TritonPythonModel:
 
     def answer(self, turn):
         command, _, rest = (turn.words("text") or turn.words("system")).partition(" ")
-        getattr(self, f"do_{command}", self.do_echo)(turn, rest)
+        try:
+            getattr(self, f"do_{command}", self.do_echo)(turn, rest)
+        except Exception as error:  # or who asked would wait for ever
+            turn.finish(f"INTERNAL: {error!r}", pb_utils.TritonError.INTERNAL)
+            raise
 
     def do_echo(self, turn, rest):
         """Every kind of event; `done` tells which inputs came."""
