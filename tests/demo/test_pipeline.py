@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from stream_omni_demo.__main__ import main
 from stream_omni_demo.checkpoint.folders import packed_of
-from stream_omni_demo.pipeline import Workshop, left_to_make, read_record
+from stream_omni_demo.pipeline import GateError, Stage, Workshop, accept, left_to_make, read_record, run_stages
 from stream_omni_demo.plan import FULL, SMOKE, Plan
 from stream_omni_demo.stages import STAGES
 
@@ -69,3 +69,24 @@ def test_the_stages_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [stage.name for stage in STAGES]
+
+
+def test_a_stage_that_missed_its_gate_can_be_accepted_and_the_record_tells(tmp_path: Path) -> None:
+    made: list[str] = []
+    poor = Stage("poor", "", lambda _: made.append("poor") or {"right": 0.5}, lambda m: f"{m['right']:.0%} are right")
+    after = Stage("after", "", lambda _: made.append("after") or {}, lambda _: "", needs=("poor",))
+    workshop = Workshop(tmp_path, FULL, lambda _: None)
+    with pytest.raises(ValueError, match="poor was not made yet"):
+        accept([poor, after], "poor", workshop)
+    for _ in range(2):
+        with pytest.raises(GateError, match="poor: 50% are right"):
+            run_stages([poor, after], ["after"], workshop)
+    assert accept([poor, after], "poor", workshop) == "50% are right"
+    run_stages([poor, after], ["after"], workshop)
+    assert made == ["poor", "poor", "after"]
+    assert left_to_make([poor, after], workshop) == []
+    entry = read_record(tmp_path)["poor"]
+    assert (entry["passed"], entry["accepted"], entry["missed"]) == (False, True, "50% are right")
+    for name, told in (("after", "has passed its gate"), ("none", "there is no stage none")):
+        with pytest.raises(ValueError, match=told):
+            accept([poor, after], name, workshop)

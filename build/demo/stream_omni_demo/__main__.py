@@ -11,7 +11,7 @@ from pathlib import Path
 for _library in ("OMP", "OPENBLAS", "MKL"):  # read when numpy and torch are first imported: see Plan.threads
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-from stream_omni_demo.pipeline import WORK, GateError, Stage, Workshop, run_stages  # noqa: E402
+from stream_omni_demo.pipeline import WORK, GateError, Stage, Workshop, accept, run_stages  # noqa: E402
 from stream_omni_demo.plan import PLANS  # noqa: E402
 
 _DESCRIPTION = """\
@@ -20,7 +20,8 @@ architecture trained on them. Needs two cores, 4 GB of memory and some hours; --
 shows that everything runs.
 
 A stage that is done is not made again, and one that was interrupted goes on where it was: run the same command again.
-A stage whose result does not pass its gate ends the run with exit code 1. Its record is in DIR/training.json.
+A stage whose result does not pass its gate ends the run with exit code 1, and is made again by the next one unless it
+is accepted as it is. What each stage took, measured and missed is in DIR/training.json.
 """
 _EPILOG = """\
 examples:
@@ -40,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_listed(STAGES))
         return 0
     try:
-        run_stages(STAGES, arguments.stages, Workshop(arguments.work, PLANS[arguments.plan], _say))
+        workshop = Workshop(arguments.work, PLANS[arguments.plan], _say)
+        for name in arguments.accept:
+            _say(f"{name}: accepted, although {accept(STAGES, name, workshop)}")
+        run_stages(STAGES, arguments.stages, workshop)
     except (GateError, ValueError) as error:
         print(f"stream_omni_demo: {error}", file=sys.stderr)
         return 1
@@ -66,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="with what it needs; all of them, if none is named")
     parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help="what is made (default: %(default)s)")
     parser.add_argument("--plan", choices=PLANS, default="full", help="how much of everything (default: %(default)s)")
+    parser.add_argument(
+        "--accept", action="append", default=[], metavar="STAGE", help="go on from it although it missed its gate"
+    )
     parser.add_argument("--list", action="store_true", help="list the stages and do nothing")
     return parser
 

@@ -85,23 +85,41 @@ def _run(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> None:
     measured = dict(stage.make(workshop))
     fault = stage.gate(measured) if workshop.plan.judged else ""
     entry = {"made_from": made_from, "seconds": round(time.monotonic() - began_s, 1), "measured": measured}
+    entry |= {"passed": not fault} | ({"missed": fault} if fault else {})
     # read again: another stage may have been made meanwhile
-    _write_record(workshop.folder, read_record(workshop.folder) | {stage.name: entry | {"passed": not fault}})
+    _write_record(workshop.folder, read_record(workshop.folder) | {stage.name: entry})
     shown = ", ".join(f"{key} {value:.4g}" for key, value in measured.items())
     workshop.say(f"{stage.name}: made in {entry['seconds']:.0f} s ({shown})")
     if fault:
         raise GateError(f"{stage.name}: {fault}")
 
 
+def accept(stages: Sequence[Stage], name: str, workshop: Workshop) -> str:
+    """Go on from a stage that has missed its gate; the record says so for ever. What it has missed.
+
+    Raises ValueError where there is nothing to accept.
+    """
+    known, record = {stage.name: stage for stage in stages}, read_record(workshop.folder)
+    if name not in known:
+        raise ValueError(f"there is no stage {name}; there are {', '.join(known)}")
+    if name not in record or record[name]["passed"]:
+        raise ValueError(f"{name} {'has passed its gate' if name in record else 'was not made yet'}")
+    missed = known[name].gate(record[name]["measured"])
+    _write_record(workshop.folder, record | {name: record[name] | {"missed": missed, "accepted": True}})
+    return missed
+
+
 def left_to_make(stages: Sequence[Stage], workshop: Workshop) -> list[str]:
-    """Names of those that were not made from the workshop's plan, or did not pass their gates."""
+    """Names of those that were not made from the workshop's plan, or neither passed their gates nor
+    are accepted."""
     known = {stage.name: stage for stage in stages}
     return [stage.name for stage in stages if not _is_made(stage, known, workshop)]
 
 
 def _is_made(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> bool:
     entry = read_record(workshop.folder).get(stage.name)
-    return bool(entry and entry["made_from"] == _digest(stage, known, workshop) and entry["passed"])
+    good_enough = bool(entry) and (entry["passed"] or entry.get("accepted", False))
+    return good_enough and bool(entry["made_from"] == _digest(stage, known, workshop))
 
 
 def _digest(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> str:

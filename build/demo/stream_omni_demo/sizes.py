@@ -26,6 +26,7 @@ DEMO = RandomSize(
         estimator_mid_blocks=4,
         vocoder_channels=64,
         f0_channels=64,
+        temperature=0.2,  # a small estimator does not get rid of more noise than that
     ),
     learned_tokens=768,  # 256 bytes, and the words of the domain
     special_tokens=8,
