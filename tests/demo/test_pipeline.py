@@ -6,13 +6,23 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from stream_omni_demo.__main__ import main
 from stream_omni_demo.checkpoint.folders import packed_of
-from stream_omni_demo.pipeline import GateError, Stage, Workshop, accept, left_to_make, read_record, run_stages
+from stream_omni_demo.pipeline import (
+    GateError,
+    Measured,
+    Stage,
+    Workshop,
+    accept,
+    left_to_make,
+    read_record,
+    run_stages,
+)
 from stream_omni_demo.plan import FULL, SMOKE, Plan
 from stream_omni_demo.stages import STAGES
 
@@ -73,8 +83,16 @@ def test_the_stages_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_stage_that_missed_its_gate_can_be_accepted_and_the_record_tells(tmp_path: Path) -> None:
     made: list[str] = []
-    poor = Stage("poor", "", lambda _: made.append("poor") or {"right": 0.5}, lambda m: f"{m['right']:.0%} are right")
-    after = Stage("after", "", lambda _: made.append("after") or {}, lambda _: "", needs=("poor",))
+
+    def making(name: str, measured: Measured) -> Callable[[Workshop], Measured]:
+        def make(_: Workshop) -> Measured:
+            made.append(name)
+            return measured
+
+        return make
+
+    poor = Stage("poor", "", making("poor", {"right": 0.5}), lambda m: f"{m['right']:.0%} are right")
+    after = Stage("after", "", making("after", {}), lambda _: "", needs=("poor",))
     workshop = Workshop(tmp_path, FULL, lambda _: None)
     with pytest.raises(ValueError, match="poor was not made yet"):
         accept([poor, after], "poor", workshop)

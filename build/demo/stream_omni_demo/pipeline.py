@@ -110,16 +110,16 @@ def accept(stages: Sequence[Stage], name: str, workshop: Workshop) -> str:
 
 
 def left_to_make(stages: Sequence[Stage], workshop: Workshop) -> list[str]:
-    """Names of those that were not made from the workshop's plan, or neither passed their gates nor
-    are accepted."""
+    """Names of those that were not made from the workshop's plan, or that neither passed their gates nor are accepted."""
     known = {stage.name: stage for stage in stages}
     return [stage.name for stage in stages if not _is_made(stage, known, workshop)]
 
 
 def _is_made(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> bool:
     entry = read_record(workshop.folder).get(stage.name)
-    good_enough = bool(entry) and (entry["passed"] or entry.get("accepted", False))
-    return good_enough and bool(entry["made_from"] == _digest(stage, known, workshop))
+    if not entry or entry["made_from"] != _digest(stage, known, workshop):
+        return False
+    return bool(entry["passed"] or entry.get("accepted"))
 
 
 def _digest(stage: Stage, known: Mapping[str, Stage], workshop: Workshop) -> str:

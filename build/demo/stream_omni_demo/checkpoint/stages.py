@@ -62,8 +62,16 @@ def make_packed(workshop: Workshop) -> Measured:
     voices = torch.load(layout.cosyvoice / "spk2info.pt", weights_only=True)
     embeddings = {name: voice["embedding"] for name, voice in voices.items()}
     write_checkpoint(folders, Contents(tensors, embeddings, trained_speech_tokenizer(workshop)))
+    _check_same_vocabulary(layout, folders)
     open_sources(folders.language, folders.cosyvoice)  # whether it has all that the networks need
     return {**_sizes(folders, tensors), "untrained_tensors": untrained}
+
+
+def _check_same_vocabulary(layout: Folders, packed: Folders) -> None:
+    """The stages have learnt the layout's ids: one word more would shift those of all words after it."""
+    learnt, written = ((folders.language / "tokenizer.json").read_bytes() for folders in (layout, packed))
+    if learnt != written:
+        raise ValueError(f"the words of the domain are others than those of {layout.language}, which were learnt")
 
 
 def _tables() -> dict[str, list[RandomTensor]]:
