@@ -16,6 +16,7 @@ class Keyboard:
     def __init__(self) -> None:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._handler: Callable[[], object] | None = None
+        self._handling = threading.Lock()
         threading.Thread(target=self._read, daemon=True, name="keyboard").start()
 
     def wait(self) -> str | None:
@@ -24,12 +25,14 @@ class Keyboard:
 
     @contextmanager
     def on_enter(self, handler: Callable[[], object]) -> Iterator[None]:
-        """Within the block, Enter calls ``handler``, in the keyboard's thread, instead of ending a :meth:`wait`."""
+        """Within the block, Enter calls ``handler``, in the keyboard's thread, instead of ending a :meth:`wait`. The
+        block ends when a handler that runs has ended."""
         self._handler = handler
         try:
             yield
         finally:
-            self._handler = None
+            with self._handling:
+                self._handler = None
 
     def _read(self) -> None:
         rest = b""
@@ -37,8 +40,13 @@ class Keyboard:
         while part := os.read(sys.stdin.fileno(), 4096):
             *lines, rest = (rest + part).split(b"\n")
             for line in lines:
-                if self._handler is not None and not line.strip():
-                    self._handler()
-                else:
+                if not self._is_handled(line):
                     self._lines.put(line.decode(errors="replace").strip())
         self._lines.put(None)
+
+    def _is_handled(self, line: bytes) -> bool:
+        with self._handling:
+            if self._handler is None or line.strip():
+                return False
+            self._handler()
+            return True

@@ -50,7 +50,9 @@ def test_it_fits_into_a_repository_and_tells_how_it_was_made() -> None:
     record = json.loads((SHIPPED / "training.json").read_text(encoding="utf-8"))
     assert record["plan"]["name"] == "full"
     assert set(record["stages"]) == {stage.name for stage in STAGES}
-    assert all(stage["passed"] for stage in record["stages"].values())
+    card = (SHIPPED / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for name, stage in record["stages"].items():
+        assert stage["passed"] or stage["missed"] in card, f"{name} has missed its gate, and the card is silent"
 
 
 def test_building_it_gives_the_shipped_graphs_and_weights(filled: Path, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def accept(stages: Sequence[Stage], name: str, workshop: Workshop) -> str:
 
 
 def left_to_make(stages: Sequence[Stage], workshop: Workshop) -> list[str]:
-    """Names of those that were not made from the workshop's plan, or that neither passed their gates nor are accepted."""
+    """Names of those that were not made from the workshop's plan, or neither passed their gates nor were accepted."""
     known = {stage.name: stage for stage in stages}
     return [stage.name for stage in stages if not _is_made(stage, known, workshop)]
 
