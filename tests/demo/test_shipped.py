@@ -6,9 +6,13 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import soundfile
+from openai import OpenAI
 from stream_omni_build.build import Sources, build
 from stream_omni_build.progress import silent
 from stream_omni_build.repository import find_profile
@@ -18,10 +22,12 @@ from stream_omni_demo.checkpoint.shipping import LARGEST_MB
 from stream_omni_demo.media import MEDIA
 from stream_omni_demo.stages import STAGES
 from stream_omni_demo.world.shipped import QUESTION, shipped_exchange
+from stream_omni_eval.judge import Judge
 from stream_omni_eval.manifest import read_manifest
-from stream_omni_eval.words import words_of
+from stream_omni_eval.words import word_error_rate, words_of
 
 from stream_omni.serving.launcher import TritonServer
+from tests.client.gateway.gateway_process import gateway_process
 
 DEMO = Path(__file__).parents[2] / "build" / "demo"
 SHIPPED = DEMO / "checkpoint"
@@ -62,12 +68,15 @@ def test_building_it_gives_the_shipped_graphs_and_weights(filled: Path, tmp_path
     assert digests(tmp_path / "made") == digests(filled)
 
 
-def test_it_hears_the_question_and_answers_it_rightly(filled: Path, tmp_path: Path) -> None:
-    with (
-        (tmp_path / "server.log").open("w") as log,
-        TritonServer(filled, log=log) as server,
-        StreamOmni(server.grpc_url) as client,
-    ):
+@pytest.fixture(scope="module")
+def grpc_url(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("log") / "server.log"
+    with log.open("w") as output, TritonServer(filled, log=output) as server:
+        yield server.grpc_url
+
+
+def test_it_hears_the_question_and_answers_it_rightly(grpc_url: str) -> None:
+    with StreamOmni(grpc_url) as client:
         spoken = client.chat(audio=MEDIA / "question.wav", image=MEDIA / "picture.png", output="speech")
         typed = client.chat(QUESTION, image=MEDIA / "picture.png")
     right = shipped_exchange()
@@ -75,6 +84,30 @@ def test_it_hears_the_question_and_answers_it_rightly(filled: Path, tmp_path: Pa
     assert right.is_right(spoken.text) and right.is_right(typed.text)
     assert spoken.finish_reason == "stop"
     assert spoken.audio is not None and 0.5 < spoken.audio.duration_s < 4
+
+
+@pytest.mark.skipif(find_spec("faster_whisper") is None, reason="an independent ear: pip install 'stream-omni[eval]'")
+def test_what_the_gateway_speaks_is_understood(grpc_url: str, tmp_path: Path) -> None:
+    sentences = (
+        "The circle is red.",
+        "There are two green trees.",
+        "I see a cat and a house.",
+        "The blue square is on the left.",
+        "Yes, there is a white star.",
+        "The fish is in the bottom right corner.",
+        "I can see pictures and talk.",
+        "The day after Monday is Tuesday.",
+        "The answer is seven.",
+        "Good morning.",
+    )
+    judge, heard = Judge(), []
+    with gateway_process(grpc_url) as gateway, OpenAI(base_url=f"{gateway.url}/v1", api_key="none") as openai:
+        for sentence in sentences:
+            openai.audio.speech.create(
+                model="stream-omni", voice="default", input=sentence, response_format="wav"
+            ).write_to_file(tmp_path / "speech.wav")
+            heard.append(judge.transcribe(*soundfile.read(tmp_path / "speech.wav", dtype="float32")))
+    assert word_error_rate(sentences, heard) <= 0.2, heard  # of 240 answers it is 0.10, which few words only estimate
 
 
 def test_the_held_out_questions_can_be_asked() -> None:
