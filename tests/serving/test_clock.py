@@ -13,6 +13,10 @@ WRITES_IT_DOWN = {
     "stream_omni/serving/api_keys.py": "when a key was made; keys have no end",
     "stream_omni/serving/event_log.py": "the time of a line of the log",
     "stream_omni/serving/open_telemetry.py": "when a span began",
+    "client/stream_omni_client/gateway/chat_answer.py": "when an answer was made",
+    "client/stream_omni_client/gateway/gateway.py": "since when the model is there",
+    "client/stream_omni_client/gateway/log.py": "the time of a line of the log",
+    "client/stream_omni_client/gateway/realtime/session.py": "when a session will end, as its client is told",
     "client/stream_omni_eval/evaluation.py": "when a report was made",
 }
 
