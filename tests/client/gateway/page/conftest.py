@@ -31,8 +31,9 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(microphone: Path) -> Iterator[Any]:
+    """Not for the session: as long as Playwright runs, no test could run an event loop of its own."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
     with playwright.sync_playwright() as running:
