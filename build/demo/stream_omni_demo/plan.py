@@ -51,7 +51,7 @@ class Plan:
     ctc_answers_alone: int = 6
     listening_steps: int = 1300
     listening_questions: int = 3000  # whose words are put together anew
-    llm_steps: int = 3000
+    llm_steps: int = 4500
     llm_pictures: int = 6
     llm_questions: int = 2  # typed, about each picture; and half as many as if spoken
     llm_alone: int = 6  # typed ones without a picture, and as many as if spoken
