@@ -11,6 +11,7 @@ from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.batched_engine import BatchedEngine
 from stream_omni.runtime.events import Event
+from stream_omni.runtime.memory import memory_of
 from stream_omni.runtime.prefill import reusable_tokens
 from stream_omni.runtime.prefixes import content_of
 from stream_omni.runtime.prompt_reader import PromptReader, Reading
@@ -82,7 +83,7 @@ class TextEngine(BatchedEngine[_Turn]):
         greedy: Session | None = None,
     ) -> None:
         self._llm, self._greedy, self._info, self._probe = llm, greedy, info, probe
-        self._caches = KeyValueCaches(graphs(info)["llm"], info.llama, slots)
+        self._caches = KeyValueCaches(graphs(info)["llm"], info.llama, slots, memory_of(llm))
         self._prompts = PromptReader(self._caches, prefix_bytes)
         super().__init__(slots, [self._caches])
 

@@ -1,0 +1,85 @@
+"""Runs compiled TensorRT plans. Every attribute used here exists in TensorRT 10.14, 11.4 and RTX (tests hold it)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stream_omni.graphs import graphs
+from stream_omni.model_info import ModelInfo
+from stream_omni.runtime.device_session import DeviceSession
+from stream_omni.runtime.session import Session
+from stream_omni.runtime.torch_memory import TorchMemory
+
+PLANS = "engines"  # folder of a build: NAME.plan for each compiled graph
+
+
+class TensorRtProgram:
+    """A plan, with the memory that a run of it needs. It may be run by one thread at a time.
+
+    ``trt`` is the module "tensorrt", or "tensorrt_rtx" for a plan that it made.
+    """
+
+    in_place = False  # TensorRT promises nothing of an output that has an input's address
+
+    def __init__(self, path: Path, trt: Any) -> None:
+        """Raises RuntimeError for a plan that this TensorRT or this GPU cannot run."""
+        self._logger = trt.Logger(trt.Logger.WARNING)
+        self._runtime = trt.Runtime(self._logger)  # must outlive the engine
+        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if self._engine is None:
+            raise RuntimeError(f"TensorRT cannot load {path.name}: build it again on this machine")
+        self._context = self._engine.create_execution_context()
+        self._name = path.stem
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        self._inputs = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
+        types = torch_types(trt)
+        self.types: dict[str, torch.dtype] = {name: types[self._engine.get_tensor_dtype(name)] for name in names}
+
+    def run(self, tensors: Mapping[str, torch.Tensor], stream: int) -> None:
+        """Raises ValueError for a shape beyond the plan's profile, RuntimeError where TensorRT refuses the run."""
+        for name, tensor in tensors.items():
+            if name in self._inputs and not self._context.set_input_shape(name, tuple(tensor.shape)):
+                raise ValueError(f"{self._name}: {name} of {list(tensor.shape)} is beyond the deployment profile")
+            self._context.set_tensor_address(name, tensor.data_ptr())
+        if not self._context.execute_async_v3(stream):
+            raise RuntimeError(f"TensorRT could not run {self._name}; its log says why")
+
+
+def torch_types(trt: Any) -> dict[Any, torch.dtype]:
+    """TensorRT's types of the tensors that enter and leave our graphs."""
+    types = trt.DataType
+    return {
+        types.FLOAT: torch.float32,
+        types.HALF: torch.float16,
+        types.BF16: torch.bfloat16,
+        types.INT32: torch.int32,
+        types.INT64: torch.int64,
+        types.BOOL: torch.bool,
+    }
+
+
+class TensorRtRuntime:
+    """The plans of a build's directory on one GPU; see :class:`stream_omni.runtime.session.Runtime`."""
+
+    def __init__(self, artifacts: Path, device: str, cache_dtype: torch.dtype) -> None:
+        self.info = ModelInfo.load(artifacts / "assets" / "model.json")
+        self._artifacts = artifacts
+        self._graphs = graphs(self.info)
+        self._memory = TorchMemory(device, cache_dtype)
+        self._sessions: dict[str, Session] = {}
+
+    def session(self, graph: str) -> Session:
+        """Of a graph that has a plan. Raises FileNotFoundError."""
+        if graph not in self._sessions:
+            path = self._artifacts / PLANS / f"{graph}.plan"
+            if not path.is_file():
+                raise FileNotFoundError(f"{path} does not exist; stream-omni build --target gpu makes it")
+            with self._memory.ordered():  # on its GPU
+                program = TensorRtProgram(path, import_module("tensorrt"))
+            self._sessions[graph] = DeviceSession(program, self._graphs[graph], self._memory)
+        return self._sessions[graph]
