@@ -110,8 +110,8 @@ def _what_is_missing(deployment: Deployment, out: Path, machine: Machine) -> str
     stages = [stage for stage in deployment.stages.values() if stage.engine == "tensorrt"]
     made = ", ".join(f"{stage.name} in {stage.precision}" for stage in stages)
     return (
-        f"{out} is not complete. Done here: assets, the recorded runs that engines are checked with, and the graphs with "
-        f"their weights ({made or 'none'}). Not done: compiling, checking and the model repository. Missing: "
-        f"{'; '.join(machine.missing)}. Run the same command on a machine that has it, with the same --out: it goes on "
-        "from here"
+        f"{out} is not complete. Done here: assets, the recorded runs that engines are checked with, and the graphs "
+        f"with their weights ({made or 'none'}). Not done: compiling, checking and the model repository. Missing: "
+        f"{'; '.join(machine.missing)}. Run the same command on a machine that has it, with the same --out: it goes "
+        "on from here"
     )

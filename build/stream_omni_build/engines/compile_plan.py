@@ -1,5 +1,5 @@
-"""An ONNX graph to a TensorRT plan. One way for TensorRT 10.14, 11.4 and RTX: strongly typed networks, explicit profiles,
-a plan that is streamed to its file."""
+"""An ONNX graph to a TensorRT plan. One way for TensorRT 10.14, 11.4 and RTX: strongly typed networks, explicit
+profiles, a plan that is streamed to its file."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What was built for which GPU, and how it was checked: ``engines/manifest.json``, which a stage reads before it loads a
-plan. A plan is of one GPU model and one TensorRT version, and runs on no other.
+"""What was built for which GPU, and how it was checked: ``engines/manifest.json``, which a stage reads before it loads
+a plan. A plan is of one GPU model and one TensorRT version, and runs on no other.
 
 Each graph's record is written when it is complete, so an interrupted build goes on behind the last complete stage.
 """

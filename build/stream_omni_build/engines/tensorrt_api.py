@@ -1,5 +1,5 @@
-"""The bindings of TensorRT, whichever there are: 10.14 and 11 in their containers, TensorRT-RTX where a compile shall be
-proved without a GPU. Code here uses only what all of them have (tests/build/engines/test_tensorrt_api.py)."""
+"""The bindings of TensorRT, whichever there are: 10.14 and 11 in their containers, TensorRT-RTX where a compile shall
+be proved without a GPU. Code here uses only what all of them have (tests/build/engines/test_tensorrt_api.py)."""
 
 from __future__ import annotations
 
