@@ -76,11 +76,11 @@ def _add_profiles(builder: Any, network: Any, config: Any, profiles: Sequence[Pr
         missing = ", ".join(sorted(inputs - profile.inputs.keys()))
         if missing:
             raise CompileError(f"{name}: profile {profile.name} says nothing of {missing}")
-        made = builder.create_optimization_profile()
+        made_profile = builder.create_optimization_profile()
         for tensor, shapes in profile.inputs.items():
             if tensor in inputs:  # one that nothing reads has been left out
-                made.set_shape(tensor, *shapes)
-        if config.add_optimization_profile(made) < 0:
+                made_profile.set_shape(tensor, *shapes)
+        if config.add_optimization_profile(made_profile) < 0:
             raise CompileError(f"{name}: TensorRT refuses profile {profile.name}")
 
 
