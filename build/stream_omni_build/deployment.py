@@ -85,10 +85,9 @@ class Deployment:
 
     @property
     def window_units(self) -> tuple[int, int]:
-        """Units of a piece of speech with what is heard around it: the fewest and the most. An answer of one unit is
-        a piece; a middle one has context and lookahead, and one more unit that ends it."""
+        """Units of a piece of speech with what is heard around it: the fewest and the most."""
         chunks = self.chunks
-        return 1, chunks.context_units + chunks.largest_units + chunks.lookahead_units + 1
+        return 1, chunks.context_units + chunks.largest_units + chunks.lookahead_units
 
     def stage_of(self, graph: str) -> Stage:
         """The stage that runs a graph of :mod:`stream_omni.graphs`. Raises KeyError for one that no GPU runs."""

@@ -40,7 +40,7 @@ def graph_inputs(checkpoint: Path, cosyvoice: Path, ready: list[Path], progress:
         "cosyvoice": digest_files(theirs, cosyvoice, count),
         "code": _digest_code(),
         "packages": {name: version(name) for name in (_PACKAGES if ready else _EXPORTERS + _PACKAGES)},
-        "ready_graphs": {path.name: _digest(path) for path in ready},
+        "ready_graphs": {path.name: digest_file(path) for path in ready},
     }
 
 
@@ -49,7 +49,7 @@ def repository_inputs(profile: Path) -> dict[str, Any]:
     # the modules of limits and chunks have the defaults of what a profile leaves out
     code = [Path(str(module.__file__)) for module in (limits, chunk_schedule, repository)]
     return {
-        "profile": _digest(profile),
+        "profile": digest_file(profile),
         "templates": _digest_all(files_below(templates(), ".py", ".pbtxt"), templates()),
         "code": _digest_all(code, LIBRARY.parent, PACKAGE.parent),
         "version": product_version(),
@@ -80,12 +80,12 @@ def write_manifest(out: Path, content: dict[str, Any]) -> None:
 
 def digest_files(paths: Iterable[Path], root: Path, count: Callable[[int], None] | None = None) -> Digests:
     return {
-        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": _digest(path, count)}
+        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": digest_file(path, count)}
         for path in paths
     }
 
 
-def _digest(path: Path, count: Callable[[int], None] | None = None) -> str:
+def digest_file(path: Path, count: Callable[[int], None] | None = None) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(4 << 20):
@@ -101,12 +101,17 @@ def _digest_code() -> str:
     return _digest_all([*files, *sorted(PACKAGE.glob("*.py"))], LIBRARY.parent, PACKAGE.parent)
 
 
+def digest_engines_code() -> str:
+    """Of what makes engines of graphs, beside what :func:`graph_inputs` looks at."""
+    return _digest_all(files_below(PACKAGE / "engines", ".py"), PACKAGE.parent)
+
+
 def _digest_all(paths: Iterable[Path], *roots: Path) -> str:
     """Of names (below one of ``roots``) and contents."""
     digest = hashlib.sha256()
     for path in paths:
         root = next(root for root in roots if path.is_relative_to(root))
-        digest.update(f"{path.relative_to(root).as_posix()} {_digest(path)}\n".encode())
+        digest.update(f"{path.relative_to(root).as_posix()} {digest_file(path)}\n".encode())
     return digest.hexdigest()
 
 

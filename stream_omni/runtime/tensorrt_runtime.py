@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,6 +18,20 @@ from stream_omni.runtime.torch_memory import TorchMemory
 
 # an engine's precision: in which its caches are kept; weights of 8 bits are multiplied in bf16
 CACHE_TYPES = {"fp32": torch.float32, "fp16": torch.float16} | dict.fromkeys(("bf16", "int8", "fp8"), torch.bfloat16)
+
+
+class _Profile(NamedTuple):
+    """One of a plan's optimisation profiles, such as a step of all turns or a piece of a prompt; ``spans``: of each
+    input the least and the most of its sizes."""
+
+    context: Any
+    spans: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+    def takes(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        return all(
+            all(least <= size <= most for least, size, most in zip(low, shapes[name], high, strict=True))
+            for name, (low, high) in self.spans.items()
+        )
 
 
 class TensorRtProgram:
@@ -35,20 +49,33 @@ class TensorRtProgram:
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             raise RuntimeError(f"TensorRT cannot load {path.name}: build it again on this machine")
-        self._context = self._engine.create_execution_context()
         self._name = path.stem
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._inputs = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
         types = torch_types(trt)
         self.types: dict[str, torch.dtype] = {name: types[self._engine.get_tensor_dtype(name)] for name in names}
+        self._profiles = [self._profile(trt, i) for i in range(self._engine.num_optimization_profiles)]
+
+    def _profile(self, trt: Any, index: int) -> _Profile:
+        context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE)
+        stream = torch.cuda.current_stream()
+        context.set_optimization_profile_async(index, stream.cuda_stream)
+        stream.synchronize()
+        shapes = {name: self._engine.get_tensor_profile_shape(name, index) for name in self._inputs}
+        spans = {name: (tuple(least), tuple(most)) for name, (least, _, most) in shapes.items()}
+        return _Profile(context, spans)
 
     def run(self, tensors: Mapping[str, torch.Tensor], stream: int) -> None:
         """Raises ValueError for a shape beyond the plan's profile, RuntimeError where TensorRT refuses the run."""
+        shapes = {name: tuple(tensors[name].shape) for name in self._inputs}
+        profile = next((profile for profile in self._profiles if profile.takes(shapes)), None)
+        if profile is None:
+            raise ValueError(f"{self._name}: inputs of {shapes} are beyond the deployment profile")
+        for name, shape in shapes.items():
+            profile.context.set_input_shape(name, shape)
         for name, tensor in tensors.items():
-            if name in self._inputs and not self._context.set_input_shape(name, tuple(tensor.shape)):
-                raise ValueError(f"{self._name}: {name} of {list(tensor.shape)} is beyond the deployment profile")
-            self._context.set_tensor_address(name, tensor.data_ptr())
-        if not self._context.execute_async_v3(stream):
+            profile.context.set_tensor_address(name, tensor.data_ptr())
+        if not profile.context.execute_async_v3(stream):
             raise RuntimeError(f"TensorRT could not run {self._name}; its log says why")
 
 
