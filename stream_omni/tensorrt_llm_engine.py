@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from stream_omni.model_info import ModelInfo
-from stream_omni.runtime.engine_manifest import check_machine, machine_here
+from stream_omni.runtime.engine_manifest import check_machine
 from stream_omni.runtime.events import Event
 from stream_omni.runtime.session import Array
 from stream_omni.runtime.slots import Full
@@ -90,7 +90,9 @@ class TensorRtLlmEngine:
         """Of a build, whose engine has this precision. Raises EngineMismatchError."""
         import torch
 
-        check_machine(artifacts, machine_here(import_module("tensorrt"), gpu))
+        from stream_omni.runtime.tensorrt_runtime import machine_here
+
+        check_machine(artifacts, machine_here(gpu))
         dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
         engine = artifacts / ENGINE
         table = np.load(engine / TABLE, mmap_mode="r")

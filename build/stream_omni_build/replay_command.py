@@ -162,8 +162,8 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--precision",
         choices=("fp32", "bf16", "fp16"),
-        help="of --runtime torch on a device: of matrices and products; the voice stays in fp32. Below fp32 each step is "
-        "given the recorded ids and asked for its own choice",
+        help="of --runtime torch on a device: of matrices and products; the voice stays in fp32. Below fp32 each step "
+        "is given the recorded ids and asked for its own choice",
     )
     add(
         "--repository",
@@ -187,8 +187,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--published",
         type=Path,
         metavar="DIR",
-        help="the reference's own example: DIR holds its cat.jpg and cat_color.wav; a turn is run on --repository and held "
-        "against the transcript, the answer and the 38 units that its README prints",
+        help="the reference's own example: DIR holds its cat.jpg and cat_color.wav; a turn is run on --repository and "
+        "held against the transcript, the answer and the 38 units that its README prints",
     )
     what.add_argument(
         "--cases",

@@ -38,14 +38,6 @@ class Plans:
     files: Mapping[str, Path]
 
 
-def machine_here(trt: Any, gpu: int) -> Machine:
-    """``trt``: the module of TensorRT that is to load the plans."""
-    import torch
-
-    major, minor = torch.cuda.get_device_capability(gpu)
-    return Machine(str(trt.__version__), torch.cuda.get_device_name(gpu), f"{major}.{minor}")
-
-
 def check_machine(artifacts: Path, machine: Machine) -> None:
     """Raises EngineMismatchError where the build's engines are for another machine."""
     content = _read(artifacts)

@@ -12,7 +12,7 @@ import torch
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.device_session import DeviceSession, TwoBestThere
-from stream_omni.runtime.engine_manifest import find_plans, machine_here
+from stream_omni.runtime.engine_manifest import Machine, find_plans
 from stream_omni.runtime.session import Session
 from stream_omni.runtime.torch_memory import TorchMemory
 
@@ -92,6 +92,12 @@ def torch_types(trt: Any) -> dict[Any, torch.dtype]:
     }
 
 
+def machine_here(gpu: int) -> Machine:
+    """This GPU with this TensorRT."""
+    major, minor = torch.cuda.get_device_capability(gpu)
+    return Machine(str(import_module("tensorrt").__version__), torch.cuda.get_device_name(gpu), f"{major}.{minor}")
+
+
 class TensorRtRuntime:
     """The plans of one stage of a build, on one GPU; see :class:`stream_omni.runtime.session.Runtime`."""
 
@@ -101,7 +107,7 @@ class TensorRtRuntime:
         """Raises EngineMismatchError where the build is not for this machine."""
         self.info = ModelInfo.load(artifacts / "assets" / "model.json")
         self._trt = import_module("tensorrt")
-        self._plans = find_plans(artifacts, stage, machine_here(self._trt, gpu))
+        self._plans = find_plans(artifacts, stage, machine_here(gpu))
         self._graphs = graphs(self.info)
         self._memory = TorchMemory(f"cuda:{gpu}", CACHE_TYPES[self._plans.precision])
         self._chunk_tokens = chunk_tokens
