@@ -16,8 +16,9 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.engine_manifest import FOLDER
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.stage_runtime import CHECKPOINT, COSYVOICE, Chosen
+from stream_omni.serving.stages import TILES_IN_A_CALL
 from stream_omni_build.deployment import Deployment, Stage
-from stream_omni_build.repository import document, render_tables
+from stream_omni_build.repository import ProfileError, document, render_tables
 
 ON_TRITON = ("vision_encoder",)  # stages that Triton's TensorRT backend can run by itself
 UNIT_MS = 40
@@ -40,7 +41,9 @@ def plans_of(deployment: Deployment) -> list[str]:
 
 def render_deployment(deployment: Deployment, info: ModelInfo, voices: list[str], out: Path) -> None:
     """Write ``out``/model_repository; the plans in it come with :func:`place_plans`. Raises ProfileError."""
-    plans = plans_of(deployment)
+    plans, tiles = plans_of(deployment), deployment.stages["vision_encoder"].batch
+    if tiles < TILES_IN_A_CALL:
+        raise ProfileError(f"batch of vision_encoder is {tiles}; a call brings {TILES_IN_A_CALL} tiles")
     tables = {
         "shared": {
             "threads": 1,  # of ONNX Runtime, which only the speech tokenizer has
