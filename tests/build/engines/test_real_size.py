@@ -1,4 +1,4 @@
-"""Every graph at its real size through a real TensorRT compiler, for the profile of one 80 GB GPU (`make test-engines`).
+"""Every graph at its real size through a real TensorRT compiler, for the profile of an 80 GB GPU (`make test-engines`).
 
 One stage at a time, each in a process of its own, whose memory is bounded. Large matrices are inputs of the network
 instead of constants: the geometry is compiled, and nobody needs 16 GB for it.
