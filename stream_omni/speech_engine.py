@@ -12,7 +12,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.batched_engine import BatchedEngine
 from stream_omni.runtime.events import Event
 from stream_omni.runtime.memory import Held, memory_of
-from stream_omni.runtime.prefill import reusable_tokens
+from stream_omni.runtime.prefill import chunk_tokens_of, reusable_tokens
 from stream_omni.runtime.prefixes import content_of
 from stream_omni.runtime.prompt_reader import PromptReader, Reading
 from stream_omni.runtime.session import Array, Session
@@ -109,7 +109,7 @@ class SpeechEngine(BatchedEngine[_Turn]):
         bottom, sizes = described["speech_bottom_step"], info.llama
         self._bottom_caches = KeyValueCaches(bottom, sizes, slots, memory_of(bottom_step))
         self._top_caches = KeyValueCaches(described["speech_top"], sizes, slots, self._memory)
-        self._prompts = PromptReader(self._top_caches, prefix_bytes)
+        self._prompts = PromptReader(self._top_caches, prefix_bytes, chunk_tokens_of(top))
         super().__init__(slots, [self._bottom_caches, self._top_caches])
 
     @property

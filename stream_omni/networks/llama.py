@@ -120,6 +120,7 @@ class SelfAttention(nn.Module):
     def __init__(self, sizes: LlamaSizes) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_size = sizes.heads, sizes.kv_heads, sizes.head_size
+        self.attend = attend  # or a fused kernel for it (stream_omni.networks.fused_attention)
         self.outputs = [sizes.heads * sizes.head_size, *[sizes.kv_heads * sizes.head_size] * 2]
         self.qkv = Linear(sizes.hidden, sum(self.outputs))
         self.out = Linear(self.outputs[0], sizes.hidden)
@@ -140,7 +141,7 @@ class SelfAttention(nn.Module):
         if at.only_new:
             mixed = attend_apart(q, cache, (keys, values), at.mask)
         else:
-            mixed = attend(q, keys, values, at.mask)
+            mixed = self.attend(q, keys, values, at.mask)
         return self.out(reshape(mixed.permute(0, 3, 1, 2, 4), 0, 0, -1)), keys, values
 
     def weights(self, prefix: str, source: str) -> dict[str, Weight]:

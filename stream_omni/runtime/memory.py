@@ -68,3 +68,8 @@ def memory_of(session: object) -> Memory:
     """The one that a session works in. A session that names none works in the host's."""
     found: Memory = getattr(session, "memory", HOST)
     return found
+
+
+def finds_best_there(runtime: object) -> bool:
+    """Whether the best ids of ``llm`` are found where its logits are ("llm_greedy"), so that these need not travel."""
+    return bool(getattr(runtime, "finds_best_there", False))

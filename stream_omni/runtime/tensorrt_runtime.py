@@ -11,11 +11,13 @@ import torch
 
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
-from stream_omni.runtime.device_session import DeviceSession
+from stream_omni.runtime.device_session import DeviceSession, TwoBestThere
+from stream_omni.runtime.engine_manifest import Machine, find_plans
 from stream_omni.runtime.session import Session
 from stream_omni.runtime.torch_memory import TorchMemory
 
-PLANS = "engines"  # folder of a build: NAME.plan for each compiled graph
+# an engine's precision: in which its caches are kept; weights of 8 bits are multiplied in bf16
+CACHE_TYPES = {"fp32": torch.float32, "fp16": torch.float16} | dict.fromkeys(("bf16", "int8", "fp8"), torch.bfloat16)
 
 
 class _Profile(NamedTuple):
@@ -90,23 +92,39 @@ def torch_types(trt: Any) -> dict[Any, torch.dtype]:
     }
 
 
-class TensorRtRuntime:
-    """The plans of a build's directory on one GPU; see :class:`stream_omni.runtime.session.Runtime`."""
+def machine_here(gpu: int) -> Machine:
+    """This GPU with this TensorRT."""
+    major, minor = torch.cuda.get_device_capability(gpu)
+    return Machine(str(import_module("tensorrt").__version__), torch.cuda.get_device_name(gpu), f"{major}.{minor}")
 
-    def __init__(self, artifacts: Path, device: str, cache_dtype: torch.dtype) -> None:
+
+class TensorRtRuntime:
+    """The plans of one stage of a build, on one GPU; see :class:`stream_omni.runtime.session.Runtime`."""
+
+    finds_best_there = True
+
+    def __init__(self, artifacts: Path, stage: str, gpu: int, chunk_tokens: int) -> None:
+        """Raises EngineMismatchError where the build is not for this machine."""
         self.info = ModelInfo.load(artifacts / "assets" / "model.json")
-        self._artifacts = artifacts
+        self._trt = import_module("tensorrt")
+        self._plans = find_plans(artifacts, stage, machine_here(gpu))
         self._graphs = graphs(self.info)
-        self._memory = TorchMemory(device, cache_dtype)
+        self._memory = TorchMemory(f"cuda:{gpu}", CACHE_TYPES[self._plans.precision])
+        self._chunk_tokens = chunk_tokens
         self._sessions: dict[str, Session] = {}
 
     def session(self, graph: str) -> Session:
-        """Of a graph that has a plan. Raises FileNotFoundError."""
+        """Raises KeyError for a graph that is not of the stage."""
         if graph not in self._sessions:
-            path = self._artifacts / PLANS / f"{graph}.plan"
-            if not path.is_file():
-                raise FileNotFoundError(f"{path} does not exist; stream-omni build --target gpu makes it")
-            with self._memory.ordered():  # on its GPU
-                program = TensorRtProgram(path, import_module("tensorrt"))
-            self._sessions[graph] = DeviceSession(program, self._graphs[graph], self._memory)
+            self._sessions[graph] = self._best() if graph == "llm_greedy" else self._load(graph)
         return self._sessions[graph]
+
+    def _load(self, graph: str) -> DeviceSession:
+        with self._memory.ordered():  # on its GPU
+            program = TensorRtProgram(self._plans.files[graph], self._trt)
+        return DeviceSession(program, self._graphs[graph], self._memory, self._chunk_tokens)
+
+    def _best(self) -> TwoBestThere:
+        llm = self.session("llm")
+        assert isinstance(llm, DeviceSession)
+        return TwoBestThere(llm)

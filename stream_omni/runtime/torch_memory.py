@@ -44,7 +44,9 @@ class TorchMemory:
         """Uninitialised. What holds nothing has an address all the same, since TensorRT refuses a null pointer."""
         with self.ordered():
             count = max(1, int(np.prod(shape, dtype=np.int64)))
-            return torch.empty(count, dtype=dtype, device=self.device)[: int(np.prod(shape, dtype=np.int64))].view(shape)
+            return torch.empty(count, dtype=dtype, device=self.device)[: int(np.prod(shape, dtype=np.int64))].view(
+                shape
+            )
 
     def put(self, array: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Of a NumPy array, or of a tensor that is there already. Contiguous."""
