@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_omni.chunk_schedule import ChunkSchedule
+from stream_omni.runtime.prefill import CHUNK_TOKENS
 
 FOLDER = Path(__file__).parent / "deployments"
 DEFAULT = "gpu-1"
@@ -153,8 +154,8 @@ def _read(name: str, content: dict[str, Any]) -> Deployment:
 
 def _contradictions(numbers: Mapping[str, int]) -> Iterator[str]:
     prefill, prompt = numbers["prefill_positions"], numbers["prompt_positions"]
-    if prefill < 2:
-        yield "[limits] prefill_positions is 1: no step may hold one position of a longer prompt (docs/decisions/0003)"
+    if prefill < CHUNK_TOKENS:
+        yield f"[limits] prefill_positions is {prefill}; a prompt is read in pieces of {CHUNK_TOKENS}"
     if prefill > prompt:
         yield f"[limits] prefill_positions {prefill} are more than prompt_positions {prompt}"
 

@@ -56,9 +56,10 @@ def repository_inputs(profile: Path) -> dict[str, Any]:
     }
 
 
-def built_files(out: Path) -> Digests:
-    """Every file that a build wrote, except for the manifest itself."""
-    return digest_files(sorted(path for path in out.rglob("*") if path.is_file() and path != out / NAME), out)
+def built_files(out: Path, without: str = "") -> Digests:
+    """Every file that a build wrote, except for the manifest itself and what is below the folder ``without``."""
+    files = (path for path in out.rglob("*") if path.is_file() and path != out / NAME)
+    return digest_files(sorted(path for path in files if path.relative_to(out).parts[0] != without), out)
 
 
 def is_whole(out: Path, files: Digests) -> bool:

@@ -43,7 +43,7 @@ MISTAKES = {
         "prefill_positions = 9000",
         "more than prompt_positions 8192",
     ),
-    "a step of one position": ("prefill_positions = 512", "prefill_positions = 1", "prefill_positions is 1"),
+    "steps too short": ("prefill_positions = 512", "prefill_positions = 63", "is 63; a prompt is read in pieces of 64"),
     "a table that is none": ("[graphs]", "[graph]", "there is no table [graph]"),
     "a stage that is none": ("[stages.vocoder]", "[stages.vocodr]", "there is no stage 'vocodr'"),
     "a stage that is missing": ("[stages.vocoder]", "[stages.vocodr]", "[stages.vocoder] is missing"),

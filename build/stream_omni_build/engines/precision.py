@@ -108,10 +108,12 @@ class _Lowering:
     def _place(self, node: NodeProto, exceptions: Exceptions, before_softmax: set[str]) -> None:
         taken = [name for name in node.input if name in self._floats]
         given = [name for name in node.output if name in self._floats]
-        if given and not any(name in self._made for name in taken):  # of constants and integers
+        if all(name in self._constants for name in taken):  # of constants and integers, if of anything
             self._constants |= set(given)
             self._made |= dict.fromkeys(given, "fp32")
-        elif taken:
+        elif node.op_type == "Cast":
+            self._made |= dict.fromkeys(given, "fp32")  # which the node itself says
+        else:
             precision = self._precision_of(node, taken, exceptions, before_softmax)
             for i, name in enumerate(node.input):
                 if name in self._floats:
@@ -120,10 +122,12 @@ class _Lowering:
         self._nodes.append(node)
 
     def _precision_of(self, node: NodeProto, taken: list[str], exceptions: Exceptions, before_softmax: set[str]) -> str:
-        if exceptions.hold(node) or node.op_type in ALWAYS_FP32 or set(node.output) & before_softmax:
+        if exceptions.hold(node) or node.op_type in ALWAYS_FP32:
             return "fp32"
         if node.op_type in PRODUCTS:
             return self._low
+        if before_softmax.issuperset(node.output):
+            return "fp32"
         deciding = [name for name in taken if name not in self._constants and name not in self._parameters]
         if not deciding:  # rows of a table, or arithmetic among parameters, which is small
             return self._made[taken[0]] if node.op_type == "Gather" else "fp32"

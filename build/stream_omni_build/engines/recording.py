@@ -84,10 +84,13 @@ def new_rows(cache: Array, positions: Array) -> Array:
 
 @dataclass
 class Turns:
-    """The two turns as far as they have come: a spoken question about a picture, and a written one."""
+    """The turns as far as they have come: a spoken question about a picture and, where two may run at once, a written
+    one. ``tiles``: of the picture, as many as one run may take."""
 
     assets: Assets
     values: Values  # what one stage leaves for the next
+    count: int = 2
+    tiles: int = 2
 
     def prompt(self, number: int) -> Prompt:
         info = self.assets.info
@@ -97,18 +100,18 @@ class Turns:
 
 
 def record_vision(turns: Turns, runtime: Runtime) -> None:
-    """A picture of two tiles: waves of colour, and a little noise."""
+    """A picture: waves of colour, and a little noise."""
     side = turns.assets.info.vision.image_size_px
     across = np.linspace(0, 6 * np.pi, side, dtype=np.float32)
     waves = np.stack([np.sin(across[:, None] * rate + across) for rate in (0.3, 0.7, 1.1)])
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, (2, 3, side, side))
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, (turns.tiles, 3, side, side))
     pixels = np.clip(waves * 0.8 + noise, -1, 1).astype(np.float32)
     turns.values["picture"] = runtime.session("vision_encoder").run({"pixels": pixels})["projected"][0, :PICTURE_ROWS]
 
 
 def record_bottom(turns: Turns, runtime: Runtime) -> None:
     info = turns.assets.info
-    for number in range(2):
+    for number in range(turns.count):
         found = read_prompt(runtime.session("speech_bottom"), info, turns.prompt(number).spoken_ids)
         for name in ("hidden", "soft_embeds", "keys_values"):
             turns.values[f"{name}_{number}"] = getattr(found, name)
@@ -116,26 +119,23 @@ def record_bottom(turns: Turns, runtime: Runtime) -> None:
 
 def record_llm(turns: Turns, runtime: Runtime) -> None:
     info, picture = turns.assets.info, turns.values["picture"]
-    engine = TextEngine(runtime.session("llm"), info, slots=2)
-    for number in range(2):
+    engine = TextEngine(runtime.session("llm"), info, slots=turns.count)
+    for number in range(turns.count):
         soft = turns.values["soft_embeds_0"] if number == 0 else None
         pictures = [picture] if number == 0 else []
         ids, embeds = llm_prompt(turns.prompt(number), pictures, info.llama.hidden, soft)
         engine.start(number, TextRequest(ids, embeds, TEXT_TOKENS, ()))
-    made: dict[int, list[int]] = {0: [], 1: []}
     while engine.active:
-        for event in _sound(engine.step()):
-            made[event.turn] += event.ids
-    turns.values |= {f"text_{number}": np.array(ids, np.int64) for number, ids in made.items()}
+        _sound(engine.step())
 
 
 def record_speech(turns: Turns, runtime: Runtime) -> None:
     """The words are chosen, so that there is something to say whatever the LLM made of the question."""
     assets, values = turns.assets, turns.values
     step, top = runtime.session("speech_bottom_step"), runtime.session("speech_top")
-    engine = SpeechEngine(step, top, assets.info, assets.speakable, slots=2)
+    engine = SpeechEngine(step, top, assets.info, assets.speakable, slots=turns.count)
     words = assets.tokenizer.encode(WORDS)
-    for number in range(2):
+    for number in range(turns.count):
         request = SpeechRequest(values[f"hidden_{number}"], values[f"keys_values_{number}"], True, SPEECH_UNITS)
         engine.start(number, request)
         engine.append(number, words, final=True)
@@ -200,9 +200,8 @@ def load_calls(path: Path) -> list[Call]:
     return [calls[number] for number in sorted(calls)]
 
 
-def _sound(events: list[Event]) -> list[Event]:
+def _sound(events: list[Event]) -> None:
     """Raises RuntimeError where a turn broke: then the recording is worth nothing."""
     for event in events:
         if event.finish == "error":
             raise RuntimeError(f"the recorded turn broke in fp32: {event.message}")
-    return events

@@ -83,9 +83,10 @@ class Workshop:
         """The calls that engines will be held to, and one stage's fp32 weights on the disk at a time."""
         folder = self.work / "recorded"
         folder.mkdir(exist_ok=True)
-        turns = Turns(assets, {})
+        stages = self.deployment.stages
+        turns = Turns(assets, {}, min(2, self.deployment.turns), min(2, stages["vision_encoder"].batch))
         for stage in STEPS:
-            if self.deployment.stages[stage].engine != "tensorrt":
+            if stages[stage].engine != "tensorrt":
                 continue
             values = folder / f"{stage}.values.npz"
             if not values.is_file():
@@ -131,7 +132,8 @@ class Workshop:
         manifest.deployment = dataclasses.asdict(self.deployment)
         manifest.stages[stage.name] = self._describe(stage, settled, target)
         manifest.save(self.out)
-        shutil.rmtree(self.work / "graphs")
+        for path in (path for name in stage.graphs for path in (self.work / "graphs").glob(f"{name}.*")):
+            path.unlink()
         return settled
 
     def is_made(self, stage: Stage, target: Target) -> bool:
