@@ -24,8 +24,11 @@ from stream_omni_build.engines.tensorrt_maker import TensorRtMaker
 from stream_omni_build.engines.verify import LADDER
 from stream_omni_build.engines.workshop import Workshop
 from stream_omni_build.failures import BuildFailure
+from stream_omni_build.gpu_repository import deployed, link_checkpoints, place_plans, render_deployment
 from stream_omni_build.graph_options import with_units_alone
 from stream_omni_build.progress import Progress
+
+ON_HOST = ("speech_tokenizer",)  # stages that no GPU runs
 
 
 class MissingError(BuildFailure):
@@ -44,6 +47,7 @@ def build_gpu(sources: Sources, deployment: Deployment, out: Path, progress: Pro
     info = read_model_info(sources.checkpoint, sources.cosyvoice)
     if deployment.only_units:
         info = with_units_alone(info, sources.checkpoint, progress)
+    info = deployed(info, deployment)
     with progress.step("read the checkpoint"):
         inputs = _inputs(sources, info, progress)
     out.mkdir(parents=True, exist_ok=True)
@@ -52,11 +56,19 @@ def build_gpu(sources: Sources, deployment: Deployment, out: Path, progress: Pro
     tensors = open_sources(sources.checkpoint, sources.cosyvoice)
     with progress.step("write tokenizer, voices and speech tokenizer"):
         _write_assets(sources, info, tensors, out)
-    workshop = Workshop(info, tensors, deployment, inputs, out, progress)
-    machine = look(deployment)
-    _make_engines(workshop, machine, Assets.load(out))
-    if machine.missing:
-        raise MissingError(_what_is_missing(deployment, out, machine))
+    assets = Assets.load(out)
+    with progress.step("render the model repository"):
+        shutil.rmtree(out / "model_repository", ignore_errors=True)
+        render_deployment(deployment, info, list(assets.voices), out)
+    if any(stage.engine != "torch" for stage in deployment.stages.values() if stage.name not in ON_HOST):
+        workshop = Workshop(info, tensors, deployment, inputs, out, progress)
+        machine = look(deployment)
+        _make_engines(workshop, machine, assets)
+        if machine.missing:
+            raise MissingError(_what_is_missing(deployment, out, machine))
+        place_plans(deployment, out)
+    if any(stage.engine == "torch" for stage in deployment.stages.values()):
+        link_checkpoints(sources.checkpoint, sources.cosyvoice, out)
     with progress.step("write the manifest"):
         (out / UNFINISHED).unlink()
         content = {"profile": deployment.name, "inputs": inputs, "files": manifest.built_files(out)}

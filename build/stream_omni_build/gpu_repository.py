@@ -85,16 +85,17 @@ def _limits(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def place_plans(deployment: Deployment, plans: dict[str, str], out: Path) -> None:
-    """Put the plans of stages that Triton runs by itself where it looks for them; ``plans``: stage, and its plan's file
-    in ``out``/engines. A hard link, where the file system has them: a plan is large."""
+def place_plans(deployment: Deployment, out: Path) -> None:
+    """Put the plans of stages that Triton runs by itself from ``out``/engines to where it looks for them. A hard link,
+    where the file system has them: a plan is large."""
     for stage in plans_of(deployment):
-        target = out / "model_repository" / stage / "1" / "model.plan"
+        (graph,) = deployment.stages[stage].graphs
+        plan, target = out / FOLDER / f"{graph}.plan", out / "model_repository" / stage / "1" / "model.plan"
         target.unlink(missing_ok=True)
         try:
-            os.link(out / FOLDER / plans[stage], target)
+            os.link(plan, target)
         except OSError:
-            shutil.copyfile(out / FOLDER / plans[stage], target)
+            shutil.copyfile(plan, target)
 
 
 def link_checkpoints(checkpoint: Path, cosyvoice: Path, out: Path) -> None:

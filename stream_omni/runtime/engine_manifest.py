@@ -109,5 +109,5 @@ def _words(machine: Machine) -> str:
 
 def _mismatch(artifacts: Path, content: Mapping[str, Any], what: str) -> EngineMismatchError:
     profile = content.get("deployment", {}).get("name", "gpu-1")
-    command = f"stream-omni build --checkpoint DIR --cosyvoice DIR --target gpu --profile {profile} --out {artifacts}"
+    command = f"stream-omni build --checkpoint DIR --cosyvoice DIR --target {profile} --out {artifacts}"
     return EngineMismatchError(f"{what}; build them on this machine with: {command}")

@@ -74,7 +74,7 @@ def test_another_machine_is_refused(out: Path, changed: dict[str, str], named: s
             check()
         message = str(refusal.value)
         assert named in message and HERE.gpu in message
-        assert message.endswith(f"--target gpu --profile gpu-1 --out {out}")
+        assert message.endswith(f"--target gpu-1 --out {out}")
 
 
 def damaged(out: Path, how: Any) -> str:
