@@ -126,12 +126,13 @@ def test_the_published_example(capsys: pytest.CaptureFixture[str]) -> None:
     "STREAM_OMNI_QUANTISED" not in os.environ, reason="needs STREAM_OMNI_QUANTISED, _PLAIN and _QUESTIONS"
 )
 def test_what_a_quantised_profile_loses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two builds of the same weights, in 8 bits and without, asked the same questions by `stream-omni eval`."""
+    """STREAM_OMNI_QUANTISED and STREAM_OMNI_PLAIN are builds of the same weights, in 8 bits and without, that
+    `stream-omni eval` asks the same questions, those of STREAM_OMNI_QUESTIONS."""
     found = {}
     for name in ("STREAM_OMNI_PLAIN", "STREAM_OMNI_QUANTISED"):
         out = tmp_path / name
         questions = os.environ["STREAM_OMNI_QUESTIONS"]
         stream_omni("eval", "--manifest", questions, "--repository", os.environ[name], "--out", out)
-        found[name] = json.loads((out / "result.json").read_text(encoding="utf-8"))
+        found[name] = json.loads((out / "quality.json").read_text(encoding="utf-8"))
     with capsys.disabled():
         print("\n" + json.dumps(found, indent=1))
