@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,11 @@ def _limits(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def place_plans(deployment: Deployment, out: Path) -> None:
-    """Put the plans of stages that Triton runs by itself from ``out``/engines to where it looks for them. A hard link,
-    where the file system has them: a plan is large."""
+def place_plans(deployment: Deployment, plans: Mapping[str, str], out: Path) -> None:
+    """Put the plans of stages that Triton runs by itself where it looks for them; ``plans``: stage, and its plan's file
+    in ``out``/engines. A hard link, where the file system has them: a plan is large."""
     for stage in plans_of(deployment):
-        (graph,) = deployment.stages[stage].graphs
-        plan, target = out / FOLDER / f"{graph}.plan", out / "model_repository" / stage / "1" / "model.plan"
+        plan, target = out / FOLDER / plans[stage], out / "model_repository" / stage / "1" / "model.plan"
         target.unlink(missing_ok=True)
         try:
             os.link(plan, target)

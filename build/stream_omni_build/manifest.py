@@ -46,20 +46,23 @@ def graph_inputs(checkpoint: Path, cosyvoice: Path, ready: list[Path], progress:
 
 def repository_inputs(profile: Path) -> dict[str, Any]:
     """What the rendered repository follows from, beside the graphs."""
+    return {"profile": digest_file(profile), **template_inputs()}
+
+
+def template_inputs() -> dict[str, Any]:
+    """The same, beside the profile."""
     # the modules of limits and chunks have the defaults of what a profile leaves out
     code = [Path(str(module.__file__)) for module in (limits, chunk_schedule, repository)]
     return {
-        "profile": digest_file(profile),
         "templates": _digest_all(files_below(templates(), ".py", ".pbtxt"), templates()),
         "code": _digest_all(code, LIBRARY.parent, PACKAGE.parent),
         "version": product_version(),
     }
 
 
-def built_files(out: Path, without: str = "") -> Digests:
-    """Every file that a build wrote, except for the manifest itself and what is below the folder ``without``."""
-    files = (path for path in out.rglob("*") if path.is_file() and path != out / NAME)
-    return digest_files(sorted(path for path in files if path.relative_to(out).parts[0] != without), out)
+def built_files(out: Path) -> Digests:
+    """Every file that a build wrote, except for the manifest itself."""
+    return digest_files(sorted(path for path in out.rglob("*") if path.is_file() and path != out / NAME), out)
 
 
 def is_whole(out: Path, files: Digests) -> bool:
@@ -73,6 +76,11 @@ def read_manifest(out: Path) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+def as_stored(content: Any) -> Any:
+    """As it is read back: lists for tuples."""
+    return json.loads(json.dumps(content))
 
 
 def write_manifest(out: Path, content: dict[str, Any]) -> None:

@@ -181,7 +181,7 @@ def test_plans_and_checkpoints_are_put_in_place(
     for content in (b"old", b"new"):  # a second build puts its own there
         (tmp_path / "engines" / "vision_encoder.plan").unlink(missing_ok=True)
         (tmp_path / "engines" / "vision_encoder.plan").write_bytes(content)
-        place_plans(deployment, tmp_path)
+        place_plans(deployment, {"vision_encoder": "vision_encoder.plan"}, tmp_path)
         assert (tmp_path / "model_repository" / "vision_encoder" / "1" / "model.plan").read_bytes() == content
     for _ in range(2):
         link_checkpoints(tiny_checkpoint, tiny_cosyvoice, tmp_path)

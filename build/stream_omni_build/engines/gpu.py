@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -22,13 +23,18 @@ class Machine:
 
 
 def look(deployment: Deployment) -> Machine:
-    """Never fails: what is missing is told when all else has been done."""
+    """Never fails: what is missing is told when all else has been done. PyTorch's stages need nothing to be built."""
+    engines = {stage.engine for stage in deployment.stages.values()}
+    if not engines & {"tensorrt", "tensorrt-llm"}:
+        return Machine(None, None, ())
     missing = []
     try:
         trt = tensorrt_api.load(("tensorrt",))
     except tensorrt_api.NoTensorRtError as error:
         trt = None
         missing.append(str(error))
+    if "tensorrt-llm" in engines and find_spec("tensorrt_llm") is None:
+        missing.append("TensorRT-LLM is missing (tensorrt_llm), which that image holds as well")
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if found < deployment.gpus:
         wanted = f"{deployment.gpus} CUDA {'GPU' if deployment.gpus == 1 else 'GPUs'}"

@@ -126,21 +126,25 @@ class Workshop:
         Raises VerifyError or CompileError.
         """
         settled = settle(stage.name, stage.precision, lambda p: self._attempt(stage, p, maker), self.progress.say)
+        self.save_record(self._describe(stage, settled, target), stage, target)
+        for path in (path for name in stage.graphs for path in (self.work / "graphs").glob(f"{name}.*")):
+            path.unlink()
+        return settled
+
+    def save_record(self, record: StageRecord, stage: Stage, target: Target) -> None:
+        """Into the manifest, from which the engines of another machine are dropped."""
         manifest = EngineManifest.load(self.out)
         if manifest is None or manifest.target != target:
             manifest = EngineManifest(target, {})
         manifest.deployment = dataclasses.asdict(self.deployment)
-        manifest.stages[stage.name] = self._describe(stage, settled, target)
+        manifest.stages[stage.name] = record
         manifest.save(self.out)
-        for path in (path for name in stage.graphs for path in (self.work / "graphs").glob(f"{name}.*")):
-            path.unlink()
-        return settled
 
     def is_made(self, stage: Stage, target: Target) -> bool:
         """Whether the manifest's engines of a stage are those that would be made."""
         manifest = EngineManifest.load(self.out)
         found = manifest.stages.get(stage.name) if manifest and manifest.target == target else None
-        return found is not None and found.key == self._stage_key(stage, target) and is_complete(self.out, found)
+        return found is not None and found.key == self.stage_key(stage, target) and is_complete(self.out, found)
 
     def _attempt(self, stage: Stage, precision: str, maker: Maker) -> dict[str, Check]:
         checks = {}
@@ -168,10 +172,10 @@ class Workshop:
                 seconds=self._seconds.get(name, {}),
             )
         refused = [dataclasses.asdict(refused) for refused in settled.refused]
-        key = self._stage_key(stage, target)
+        key = self.stage_key(stage, target)
         return StageRecord(key, stage.gpu, stage.precision, settled.precision, refused, records)
 
-    def _stage_key(self, stage: Stage, target: Target) -> str:
+    def stage_key(self, stage: Stage, target: Target) -> str:
         """Of all that a stage's engines follow from: not its GPU's number, nor how many instances run them."""
         described = {
             name: [
@@ -183,6 +187,7 @@ class Workshop:
             {
                 "inputs": self.inputs,
                 "target": dataclasses.asdict(target),
+                "engine": stage.engine,
                 "precision": stage.precision,
                 "profiles": described,
             }
