@@ -216,7 +216,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(
     hub.listed_bytes[SHARD] = 10**16
     assert language() == 1
     said = capsys.readouterr().err
-    assert "10000000.01 GB are still to be downloaded: free" in said and str(out) in said
+    assert "10000000.00 GB are still to be downloaded: free" in said and str(out) in said
     assert not hub.asked("config.json") and not out.exists()
 
 

@@ -1,0 +1,14 @@
+"""The published model's sizes, for tables and estimates where no checkpoint is at hand: ``published_sizes.json``, which is
+what a build would write as assets/model.json of a checkpoint of the real geometry (random_sizes.REAL)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream_omni.model_info import ModelInfo
+
+PATH = Path(__file__).with_suffix(".json")
+
+
+def published_info() -> ModelInfo:
+    return ModelInfo.load(PATH)
