@@ -15,6 +15,7 @@ from stream_omni.networks import make_network
 from stream_omni_build.backbone import backbone_shapes
 from stream_omni_build.deployment import Deployment, Stage
 from stream_omni_build.gpu_memory import weight_bytes
+from stream_omni_build.progress import Progress
 from stream_omni_build.weight_plan import NoSpaceError
 
 _SMALL_FILES_BYTES = 700_000_000  # speech tokenizer, graphs, recorded runs
@@ -81,14 +82,22 @@ def write_rate(out: Path) -> float:
 
 
 def describe(disk: Disk, info: ModelInfo, checkpoint_bytes: int, rate: float) -> str:
-    """What a build says before it begins."""
-    # each file of the checkpoint is read for its digest, and once more for what is made of it
-    moved_s = (2 * checkpoint_bytes + disk.written) / rate
+    """What a build says before it begins. ``rate``: bytes a second (:func:`write_rate`)."""
+    moved = 2 * checkpoint_bytes + disk.written  # it is read for its digests, and once more for what is made of it
     return (
-        f"estimate: {disk.peak / 1e9:.1f} GB of disk while it works, {disk.kept / 1e9:.1f} GB of it to keep; "
-        f"{host_memory_bytes(info) / 1e9:.1f} GB of memory for the conversion; {moved_s / 60:.0f} min to read and write "
-        f"{(2 * checkpoint_bytes + disk.written) / 1e9:.0f} GB at {rate / 1e6:.0f} MB/s, and the compilers' time on top"
+        f"estimate: {disk.peak / 1e9:.1f} GB of disk while it works, {disk.kept / 1e9:.1f} GB to keep; "
+        f"{host_memory_bytes(info) / 1e9:.1f} GB of memory for the conversion; {moved / rate / 60:.0f} min to move "
+        f"{moved / 1e9:.0f} GB at the {rate / 1e6:.0f} MB/s of this disk, and the compilers' time on top"
     )
+
+
+def tell_estimate(
+    info: ModelInfo, deployment: Deployment, out: Path, checkpoint_bytes: int, progress: Progress
+) -> None:
+    """Before anything large is written. Raises NoSpaceError where the disk does not suffice."""
+    disk = build_disk(info, deployment)
+    require_disk(disk, out)
+    progress.say(describe(disk, info, checkpoint_bytes, write_rate(out)))
 
 
 def existing(path: Path) -> Path:
