@@ -1,4 +1,4 @@
-"""What each deployment profile takes of its GPUs, as a table; between its markers in docs/production.md it is written by
+"""What each deployment profile takes of its GPUs, as a table; the one in docs/production.md is written by
 
 python -m stream_omni_build.hardware_table docs/production.md
 """
@@ -22,12 +22,10 @@ BEGIN, END = "<!-- hardware: python -m stream_omni_build.hardware_table -->", "<
 def table(info: ModelInfo, deployment: Deployment) -> str:
     """Markdown. ``info``: of a checkpoint, or of the published model."""
     memory = deployment_memory(deployed(info, deployment), deployment)
-    limits = (
-        f"{deployment.turns} turns at once, {deployment.prompt_positions} + {deployment.answer_positions} positions"
-    )
-    head = "| stage | GPU | engine, precision | weights | caches | workspace | CUDA | sum |\n|---|---|---|---|---|---|---|---|"
+    positions = f"{deployment.prompt_positions} + {deployment.answer_positions} positions"
+    about = f"**{deployment.name}**: {deployment.turns} turns at once, {positions}. {verdict(memory, deployment)}"
     rows = [_row(found) for found in memory]
-    return "\n".join([f"**{deployment.name}**: {limits}. {verdict(memory, deployment)}", "", head, *rows])
+    return "\n".join([about, "", f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|", *rows])
 
 
 def _row(found: StageMemory) -> str:
