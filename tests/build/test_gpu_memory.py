@@ -1,4 +1,4 @@
-"""What a deployment takes of GPUs and disk: held against numbers that can be counted by hand, and told before a build."""
+"""What a deployment takes of GPUs and disk: held against what can be counted by hand, and told before a build."""
 
 from __future__ import annotations
 
