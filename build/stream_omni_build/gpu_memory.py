@@ -20,8 +20,9 @@ from stream_omni_build.engines.quantize import FEWEST_WEIGHTS
 from stream_omni_build.engines.shapes import Profile, profiles
 from stream_omni_build.live_bytes import workspace_bytes
 
-CONTEXT_BYTES = 600_000_000  # CUDA context and libraries of a process: an allowance, never measured here
+CONTEXT_BYTES = 500_000_000  # CUDA context and libraries of a process: an allowance, never measured here
 HEADROOM = 0.95  # of a GPU's memory that may be planned: allocators keep some
+CARD_GB_BYTES = 1 << 30  # what a card's name counts in: one "of 24 GB" has 24 GiB
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "fp8": 1}
 _CODES = ("int8", "fp8")
 
@@ -64,7 +65,8 @@ def weight_bytes(info: ModelInfo, graph: str, stage: Stage) -> int:
         return sum(p.numel() for p in make_network(graph, info).parameters()) * _BYTES[stage.precision]
     total = 0
     for name, parameter in make_network(graph, info).named_parameters():
-        spared = "table" in name or (stage.engine == "tensorrt-llm" and name.startswith("head"))
+        looked_up = name == "table" or (name == "text_table" and graph == "speech_top")  # rows, not products
+        spared = looked_up or (stage.engine == "tensorrt-llm" and name.startswith("head"))
         if parameter.dim() == 2 and parameter.numel() >= FEWEST_WEIGHTS and not spared:
             total += parameter.numel() + 2 * parameter.shape[1]
         else:
@@ -95,6 +97,10 @@ def _largest_inputs(graph: Graph, profile: Profile) -> Iterator[torch.Tensor]:
     kinds = {tensor.name: getattr(torch, tensor.dtype) for tensor in graph.inputs}
     for name, shapes in profile.inputs.items():
         yield torch.empty(shapes.most, dtype=kinds.get(name, torch.float32), device="meta")
+
+
+def fits(memory: list[StageMemory], deployment: Deployment) -> bool:
+    return max(by_gpu(memory, deployment)) <= HEADROOM * deployment.gpu_memory_gb * CARD_GB_BYTES
 
 
 def by_gpu(memory: list[StageMemory], deployment: Deployment) -> list[int]:

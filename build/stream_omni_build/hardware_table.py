@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stream_omni.model_info import ModelInfo
 from stream_omni_build.deployment import Deployment, read_deployment, shipped
-from stream_omni_build.gpu_memory import HEADROOM, StageMemory, by_gpu, deployment_memory, gigabytes
+from stream_omni_build.gpu_memory import StageMemory, by_gpu, deployment_memory, fits, gigabytes
 from stream_omni_build.gpu_repository import deployed
 from stream_omni_build.published_sizes import published_info
 
@@ -38,8 +38,8 @@ def _row(found: StageMemory) -> str:
 def verdict(memory: list[StageMemory], deployment: Deployment) -> str:
     sums = by_gpu(memory, deployment)
     needs = " and ".join(f"{gigabytes(count)} GB on GPU {gpu}" for gpu, count in enumerate(sums))
-    fits = "fits" if max(sums) <= HEADROOM * deployment.gpu_memory_gb * 1e9 else "DOES NOT FIT"
-    return f"{needs}: {fits} {deployment.gpu_memory_gb} GB."
+    word = "fits" if fits(memory, deployment) else "DOES NOT FIT"
+    return f"{needs}: {word} cards of {deployment.gpu_memory_gb} GB."
 
 
 def tables() -> str:
