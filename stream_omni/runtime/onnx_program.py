@@ -14,7 +14,7 @@ import torch
 
 from stream_omni.graphs import Graph
 from stream_omni.runtime.device_session import DeviceSession
-from stream_omni.runtime.torch_memory import TorchMemory
+from stream_omni.runtime.torch_memory import TorchMemory, address
 
 _TYPES = {
     "tensor(float)": torch.float32,
@@ -55,7 +55,7 @@ class OnnxProgram:
         for name, tensor in tensors.items():
             bind = binding.bind_input if name in self._inputs else binding.bind_output
             place = (self._device.type, self._device.index or 0)
-            bind(name, *place, _ELEMENTS[tensor.dtype], list(tensor.shape), tensor.data_ptr())
+            bind(name, *place, _ELEMENTS[tensor.dtype], list(tensor.shape), address(tensor))
         self._session.run_with_iobinding(binding)
 
 

@@ -14,7 +14,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.device_session import DeviceSession, TwoBestThere
 from stream_omni.runtime.engine_manifest import Machine, find_plans
 from stream_omni.runtime.session import Session
-from stream_omni.runtime.torch_memory import TorchMemory
+from stream_omni.runtime.torch_memory import TorchMemory, address
 
 # an engine's precision: in which its caches are kept; weights of 8 bits are multiplied in bf16
 CACHE_TYPES = {"fp32": torch.float32, "fp16": torch.float16} | dict.fromkeys(("bf16", "int8", "fp8"), torch.bfloat16)
@@ -74,7 +74,7 @@ class TensorRtProgram:
         for name, shape in shapes.items():
             profile.context.set_input_shape(name, shape)
         for name, tensor in tensors.items():
-            profile.context.set_tensor_address(name, tensor.data_ptr())
+            profile.context.set_tensor_address(name, address(tensor))
         if not profile.context.execute_async_v3(stream):
             raise RuntimeError(f"TensorRT could not run {self._name}; its log says why")
 
