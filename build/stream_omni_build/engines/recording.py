@@ -173,6 +173,8 @@ STEPS: dict[str, Callable[[Turns, Runtime], None]] = {
     "cosyvoice_flow": record_flow,
     "vocoder": record_vocoder,
 }
+# stage: those whose results it is fed with
+FED_BY = {"llm": ("vision_encoder", "speech_bottom"), "speech_top": ("speech_bottom",), "vocoder": ("cosyvoice_flow",)}
 
 
 def record_stage(stage: str, turns: Turns, runtime: Runtime) -> dict[str, list[Call]]:

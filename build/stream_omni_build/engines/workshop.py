@@ -31,7 +31,7 @@ from stream_omni_build.engines.engine_manifest import (
     Target,
     is_complete,
 )
-from stream_omni_build.engines.recording import STEPS, Call, Turns, load_calls, record_stage, save_calls
+from stream_omni_build.engines.recording import FED_BY, STEPS, Call, Turns, load_calls, record_stage, save_calls
 from stream_omni_build.engines.shapes import Profile, profiles
 from stream_omni_build.engines.verify import Check, Runner, Settled, check_engine, settle
 from stream_omni_build.export import write_graphs
@@ -85,9 +85,9 @@ class Workshop:
         folder.mkdir(exist_ok=True)
         stages = self.deployment.stages
         turns = Turns(assets, {}, min(2, self.deployment.turns), min(2, stages["vision_encoder"].batch))
-        for stage in STEPS:
-            if stages[stage].engine != "tensorrt":
-                continue
+        wanted = {stage.name for stage in self.stages()}
+        wanted |= {before for stage in wanted for before in FED_BY.get(stage, ())}
+        for stage in (stage for stage in STEPS if stage in wanted):
             values = folder / f"{stage}.values.npz"
             if not values.is_file():
                 with self.progress.step(f"record {stage}"):

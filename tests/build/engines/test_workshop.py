@@ -137,6 +137,21 @@ def test_another_gpu_number_or_more_instances_keep_the_engines(workshop: Worksho
     assert workshop.is_made(stage, GPU)
 
 
+def test_a_stage_alone_is_recorded_with_those_that_feed_it(workshop: Workshop, tiny: Tiny, tmp_path: Path) -> None:
+    torch = {
+        name: dataclasses.replace(stage, engine="torch")
+        for name, stage in workshop.deployment.stages.items()
+        if name not in ("speech_tokenizer", "vocoder")
+    }
+    stages = {**workshop.deployment.stages, **torch}
+    deployment = dataclasses.replace(workshop.deployment, stages=stages, turns=1)
+    alone = dataclasses.replace(workshop, deployment=deployment, out=tmp_path)
+    alone.begin()
+    alone.record(Assets.load(tiny.built))
+    recorded = {path.name for path in (alone.work / "recorded").iterdir() if "values" not in path.name}
+    assert recorded == {"flow_encoder.npz", "flow_estimator.npz", "f0_predictor.npz", "vocoder.npz"}
+
+
 def test_recordings_are_not_made_again(workshop: Workshop, tiny: Tiny, said: list[str]) -> None:
     before = len(said)
     workshop.record(Assets.load(tiny.built))
