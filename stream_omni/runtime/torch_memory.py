@@ -71,7 +71,7 @@ _somewhere: dict[torch.device, torch.Tensor] = {}
 
 
 def address(tensor: torch.Tensor) -> int:
-    """To bind a tensor at. What holds nothing has none in PyTorch, but TensorRT and ONNX Runtime refuse a null pointer."""
+    """To bind a tensor at: TensorRT and ONNX Runtime refuse the null pointer of one that holds nothing."""
     if tensor.numel():
         return tensor.data_ptr()
     if tensor.device not in _somewhere:
