@@ -45,7 +45,7 @@ class OnnxProgram:
         self._device = device
         self._inputs = {i.name for i in self._session.get_inputs()}
         both = (*self._session.get_inputs(), *self._session.get_outputs())
-        self.types: dict[str, torch.dtype] = {tensor.name: _TYPES[tensor.type] for tensor in both}
+        self.types: Mapping[str, torch.dtype] = {tensor.name: _TYPES[tensor.type] for tensor in both}
 
     def run(self, tensors: Mapping[str, torch.Tensor], stream: int) -> None:
         """``stream`` is not used: on a GPU the run is over when this returns, and so must be what came before."""

@@ -53,7 +53,7 @@ class TensorRtProgram:
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._inputs = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
         types = torch_types(trt)
-        self.types: dict[str, torch.dtype] = {name: types[self._engine.get_tensor_dtype(name)] for name in names}
+        self.types: Mapping[str, torch.dtype] = {name: types[self._engine.get_tensor_dtype(name)] for name in names}
         self._profiles = [self._profile(trt, i) for i in range(self._engine.num_optimization_profiles)]
 
     def _profile(self, trt: Any, index: int) -> _Profile:
