@@ -1,5 +1,5 @@
-"""ONNX Runtime as the program of a :class:`~stream_omni.runtime.device_session.DeviceSession`: over plain memory, it runs
-the very lines that bind a GPU's memory, caches and outputs for TensorRT."""
+"""ONNX Runtime as the program of a :class:`~stream_omni.runtime.device_session.DeviceSession`: over plain memory it
+runs the very lines that bind a GPU's memory, caches and outputs for TensorRT."""
 
 from __future__ import annotations
 
