@@ -216,6 +216,8 @@ class Stack(nn.Module):
 
         ``caches`` are keys and values by turns, each [B, kv_heads, S, head_size]; ``context`` is handed to each block.
         """
+        if x.dtype != torch.float32:  # what layers add up stays wide, whatever the weights are in
+            x = x.float()
         capacity = caches[0].shape[2]
         if self.only_new:
             at = places_of_new(positions, capacity, self.frequencies)

@@ -14,7 +14,7 @@ import torch
 
 from stream_omni.graphs import Graph
 from stream_omni.runtime.device_session import DeviceSession
-from stream_omni.runtime.torch_memory import TorchMemory
+from stream_omni.runtime.torch_memory import TorchMemory, address
 
 _TYPES = {
     "tensor(float)": torch.float32,
@@ -45,7 +45,7 @@ class OnnxProgram:
         self._device = device
         self._inputs = {i.name for i in self._session.get_inputs()}
         both = (*self._session.get_inputs(), *self._session.get_outputs())
-        self.types: dict[str, torch.dtype] = {tensor.name: _TYPES[tensor.type] for tensor in both}
+        self.types: Mapping[str, torch.dtype] = {tensor.name: _TYPES[tensor.type] for tensor in both}
 
     def run(self, tensors: Mapping[str, torch.Tensor], stream: int) -> None:
         """``stream`` is not used: on a GPU the run is over when this returns, and so must be what came before."""
@@ -55,7 +55,7 @@ class OnnxProgram:
         for name, tensor in tensors.items():
             bind = binding.bind_input if name in self._inputs else binding.bind_output
             place = (self._device.type, self._device.index or 0)
-            bind(name, *place, _ELEMENTS[tensor.dtype], list(tensor.shape), tensor.data_ptr())
+            bind(name, *place, _ELEMENTS[tensor.dtype], list(tensor.shape), address(tensor))
         self._session.run_with_iobinding(binding)
 
 
