@@ -31,6 +31,7 @@ COMMANDS = {
     "gateway": Command("serve an OpenAI-compatible interface", "stream_omni_client.gateway.command", "gateway"),
     "serve": Command("start a server on a built directory", "stream_omni.serving.serve", "server"),
     "keys": Command("make, list and revoke a server's API keys", "stream_omni.serving.keys_command"),
+    "fetch": Command("download the published checkpoints", "stream_omni_build.fetch.command"),
     "build": Command("make a built directory from a checkpoint", "stream_omni_build.main", "build"),
     "eval": Command("tell how good a served system is, on questions of yours", "stream_omni_eval.command", "eval"),
     "replay": Command("compare an installation with recorded cases", "stream_omni_build.replay_command", "build"),
