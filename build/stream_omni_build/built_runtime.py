@@ -42,8 +42,8 @@ class BuiltRuntime:
 
     def session(self, graph: str) -> Session:
         """Raises KeyError for one that no stage runs, or that is hidden."""
-        stage = next(name for name in GRAPHS_OF if graph in (*GRAPHS_OF[name], name))
-        if stage in self.hidden:
+        stage = next((name for name in GRAPHS_OF if graph in (*GRAPHS_OF[name], name)), None)
+        if stage is None or stage in self.hidden:
             raise KeyError(graph)
         if stage not in self._runtimes:
             chosen, gpu = self._stages[stage]

@@ -45,7 +45,7 @@ def render_deployment(deployment: Deployment, info: ModelInfo, voices: list[str]
     plans, tiles = plans_of(deployment), deployment.stages["vision_encoder"].batch
     if tiles < TILES_IN_A_CALL:
         raise ProfileError(f"batch of vision_encoder is {tiles}; a call brings {TILES_IN_A_CALL} tiles")
-    tables = {
+    tables: dict[str, dict[str, Any]] = {
         "shared": {
             "threads": 1,  # of ONNX Runtime, which only the speech tokenizer has
             "slots": deployment.turns,

@@ -47,8 +47,9 @@ def render_repository(profile: Path, info: ModelInfo, voices: list[str], out: Pa
 
     Raises ProfileError that names all keys that are unknown, missing or unusable; then nothing is written.
     """
+    tables = read_profile(profile)
     try:
-        render_tables(read_profile(profile), info, voices, out)
+        render_tables(tables, info, voices, out)
     except ProfileError as error:
         raise ProfileError(f"{profile}: {error}") from error
 

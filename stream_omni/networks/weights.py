@@ -28,11 +28,12 @@ class Network(nn.Module, ABC):
 def load_weights(
     network: Network, tensors: TensorSource, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> None:
-    """Fill a network that was built on the "meta" device, tensor by tensor, so that the host never holds two."""
+    """Fill a network that was built on the "meta" device, tensor by tensor, so that the host never holds two.
+    ``dtype``: of matrices; scales of norms and biases stay in float32."""
     for name, origin in network.weights().items():
         owner, _, leaf = name.rpartition(".")
         values = torch.from_numpy(np.ascontiguousarray(origin.read(tensors)))
-        kept = values.to(device, dtype if values.is_floating_point() else values.dtype)
+        kept = values.to(device, dtype if values.is_floating_point() and values.dim() > 1 else values.dtype)
         setattr(network.get_submodule(owner), leaf, nn.Parameter(kept, requires_grad=False))
     left = [n for n, p in (*network.named_parameters(), *network.named_buffers()) if p.device == torch.device("meta")]
     if left:

@@ -38,6 +38,8 @@ class Said:
 def ask(turns: InProcess, folder: Path) -> Said:
     """The example's question, asked as a client would; ``folder`` holds :data:`PICTURE` and :data:`SOUND`. Raises
     FileNotFoundError, and TurnError."""
+    if missing := [name for name in (PICTURE, SOUND) if not (folder / name).is_file()]:
+        raise FileNotFoundError(f"{folder} lacks {' and '.join(missing)}, which the reference's repository has")
     samples, sample_rate_hz = soundfile.read(folder / SOUND, dtype="float32")
     inputs: dict[str, Array] = {
         "audio": samples,

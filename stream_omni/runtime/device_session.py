@@ -100,11 +100,8 @@ class DeviceSession(OnDevice):
         """Raises ValueError where the program is not this graph, or would write where it may not."""
         super().__init__(graph, memory, chunk_tokens)
         self._program = program
-        self._caches, self._updated, self._new = (
-            graph.cache_names(),
-            graph.updated_cache_names(),
-            graph.new_cache_names(),
-        )
+        self._caches, self._new = graph.cache_names(), graph.new_cache_names()
+        self._updated = graph.updated_cache_names()
         self._in_place = bool(self._caches) and self._updated[0] in program.types
         self._check_program()
 

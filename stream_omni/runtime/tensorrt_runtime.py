@@ -14,7 +14,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.device_session import DeviceSession, TwoBestThere
 from stream_omni.runtime.engine_manifest import Machine, find_plans
 from stream_omni.runtime.session import Session
-from stream_omni.runtime.torch_memory import TorchMemory
+from stream_omni.runtime.torch_memory import TorchMemory, address
 
 # an engine's precision: in which its caches are kept; weights of 8 bits are multiplied in bf16
 CACHE_TYPES = {"fp32": torch.float32, "fp16": torch.float16} | dict.fromkeys(("bf16", "int8", "fp8"), torch.bfloat16)
@@ -53,7 +53,7 @@ class TensorRtProgram:
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._inputs = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
         types = torch_types(trt)
-        self.types: dict[str, torch.dtype] = {name: types[self._engine.get_tensor_dtype(name)] for name in names}
+        self.types: Mapping[str, torch.dtype] = {name: types[self._engine.get_tensor_dtype(name)] for name in names}
         self._profiles = [self._profile(trt, i) for i in range(self._engine.num_optimization_profiles)]
 
     def _profile(self, trt: Any, index: int) -> _Profile:
@@ -74,7 +74,7 @@ class TensorRtProgram:
         for name, shape in shapes.items():
             profile.context.set_input_shape(name, shape)
         for name, tensor in tensors.items():
-            profile.context.set_tensor_address(name, tensor.data_ptr())
+            profile.context.set_tensor_address(name, address(tensor))
         if not profile.context.execute_async_v3(stream):
             raise RuntimeError(f"TensorRT could not run {self._name}; its log says why")
 

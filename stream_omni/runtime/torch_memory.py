@@ -23,7 +23,8 @@ class TorchMemory:
     def __init__(self, device: str, cache_dtype: torch.dtype = torch.float32) -> None:
         self.device = torch.device(device)
         self._cache_dtype = cache_dtype
-        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        on_gpu = self.device.type == "cuda"
+        self._stream = torch.cuda.Stream(self.device) if on_gpu else None  # type: ignore[no-untyped-call]
 
     @contextmanager
     def ordered(self) -> Iterator[int]:
@@ -41,12 +42,9 @@ class TorchMemory:
         return self._zeros(shape, torch.float32)
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """Uninitialised. What holds nothing has an address all the same, since TensorRT refuses a null pointer."""
+        """Uninitialised."""
         with self.ordered():
-            count = max(1, int(np.prod(shape, dtype=np.int64)))
-            return torch.empty(count, dtype=dtype, device=self.device)[: int(np.prod(shape, dtype=np.int64))].view(
-                shape
-            )
+            return torch.empty(shape, dtype=dtype, device=self.device)
 
     def put(self, array: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Of a NumPy array, or of a tensor that is there already. Contiguous."""
@@ -68,6 +66,18 @@ class TorchMemory:
     def _zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         with self.ordered():
             return torch.zeros(shape, dtype=dtype, device=self.device)
+
+
+_somewhere: dict[torch.device, torch.Tensor] = {}
+
+
+def address(tensor: torch.Tensor) -> int:
+    """To bind a tensor at: TensorRT and ONNX Runtime refuse the null pointer of one that holds nothing."""
+    if tensor.numel():
+        return tensor.data_ptr()
+    if tensor.device not in _somewhere:
+        _somewhere[tensor.device] = torch.empty(1, device=tensor.device)
+    return _somewhere[tensor.device].data_ptr()
 
 
 def _writable(array: Array) -> Array:

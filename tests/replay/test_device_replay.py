@@ -4,12 +4,12 @@ attention, choices made on the device; and in fewer bits, step by step."""
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import torch
 from stream_omni_build.replay_command import main as replay
 from stream_omni_build.trace import trace
 
@@ -22,12 +22,12 @@ from stream_omni.replay.reduced import BOUNDS, compare_reduced, teach
 from stream_omni.replay.run import Installation, observe
 from stream_omni.replay.run import replay as replay_cases
 from stream_omni.runtime.device_session import DeviceSession, TwoBestThere
-from stream_omni.runtime.onnx_program import OnnxProgram
 from stream_omni.runtime.session import Session
 from stream_omni.runtime.torch_memory import TorchMemory
 from stream_omni.runtime.torch_runtime import Device, TorchRuntime
 from stream_omni.tensor_files import CheckpointTensors
 from stream_omni.text_engine import TextEngine
+from tests.onnx_program import OnnxProgram
 from tests.recorded_turns import drive, text_request
 
 LANGUAGE = ("speech_bottom", "speech_bottom_step", "speech_top", "llm")
@@ -49,7 +49,7 @@ class OnlyNewRuntime:
         if graph not in LANGUAGE:
             return self._rest.session(graph)
         if graph not in self._sessions:
-            program = OnnxProgram(self._export(graph), torch.device("cpu"))
+            program = OnnxProgram(self._export(graph))
             self._sessions[graph] = DeviceSession(program, graphs(self.info)[graph], self._memory, CHUNK_TOKENS)
         return self._sessions[graph]
 
@@ -101,22 +101,37 @@ def test_the_best_ids_are_found_on_the_device(only_new: OnlyNewRuntime, batch: i
     assert outcomes[0] == outcomes[1] and len(outcomes[0][0].ids) == 6
 
 
+CASES = ("t2t", "t2s", "s2t_img", "s2s_max5", "vmerge_pad_tall", "cosy_n1", "cosy_prompt")
+
+
+@pytest.fixture(scope="module")
+def arguments(
+    fixtures_dir: Path, tiny_checkpoint: Path, tiny_cosyvoice: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """A replay of some of the cases, of all stages."""
+    cases = tmp_path_factory.mktemp("recorded")
+    (cases / "cases").mkdir()
+    for name in CASES:
+        for path in (fixtures_dir / "cases").glob(f"{name}.*"):
+            shutil.copy(path, cases / "cases")
+    shutil.copytree(fixtures_dir / "images", cases / "images")
+    shutil.copy(fixtures_dir / "skip_ids.npy", cases)
+    return ["--checkpoint", str(tiny_checkpoint), "--cosyvoice", str(tiny_cosyvoice), "--cases", str(cases)]
+
+
 def test_pytorch_on_a_device_holds_every_recorded_value(
-    fixtures_dir: Path, tiny_checkpoint_128256: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--checkpoint", str(tiny_checkpoint_128256), "--cases", str(fixtures_dir), "--device", "cpu"]
-    assert replay(arguments) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("3 of 3 cases ok; ")
+    """Ids exactly, arrays within the tolerances of the reference on the CPU."""
+    assert replay([*arguments, "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{len(CASES)} of {len(CASES)} cases ok"
 
 
-def test_bf16_is_held_to_its_bounds_step_by_step(
-    fixtures_dir: Path, tiny_checkpoint_128256: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["--checkpoint", str(tiny_checkpoint_128256), "--cases", str(fixtures_dir), "--precision", "bf16"]
-    assert replay(arguments) == 0
+def test_bf16_is_held_to_its_bounds_step_by_step(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay([*arguments, "--precision", "bf16"]) == 0
     *lines, summary = capsys.readouterr().out.splitlines()
-    assert summary.startswith("3 of 3 cases ok; ")
-    spoken = next(line for line in lines if line.startswith("s2s_tv128256"))
+    assert summary == f"{len(CASES)} of {len(CASES)} cases ok"
+    spoken = next(line for line in lines if line.startswith("s2s_max5"))
     assert all(name in spoken for name in ("bottom_output", "text ids", "speech ids", "labels"))
 
 

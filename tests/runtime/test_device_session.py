@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 from stream_omni.graphs import Graph, Tensor
 from stream_omni.model_info import LlamaSizes, Rope
 from stream_omni.runtime.device_session import DeviceSession
-from stream_omni.runtime.onnx_program import OnnxProgram
 from stream_omni.runtime.slots import KeyValueCaches
-from stream_omni.runtime.torch_memory import TorchMemory
+from stream_omni.runtime.torch_memory import TorchMemory, address
+from tests.onnx_program import OnnxProgram
 
 KV_HEADS, HEAD_SIZE = 2, 4
 GRAPH = Graph(
@@ -65,7 +65,7 @@ def program(folder: Path, new: bool) -> OnnxProgram:
     graph = helper.make_graph(nodes, "doubled", [*inputs, *caches], [sums, *made], constants)
     path = folder / f"doubled-{new}.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return OnnxProgram(path, torch.device("cpu"))
+    return OnnxProgram(path)
 
 
 def caches_of(rows: int, memory: TorchMemory = MEMORY) -> KeyValueCaches:
@@ -84,7 +84,7 @@ def test_new_keys_are_written_where_their_positions_say_and_nowhere_else(tmp_pat
     for head in range(KV_HEADS):
         np.testing.assert_array_equal(keys[1, head, :2], 2 * x[0])
         np.testing.assert_array_equal(values[2, head, 5:7], 3 * x[1])
-    assert np.count_nonzero(keys) == 2 * 2 * 16 - 2  # all of x but its zero, in two heads
+    assert np.count_nonzero(keys) == 2 * (16 - 1)  # all of x but its zero, in two heads
     assert not keys[0].any() and not keys[1, :, 2:].any() and not keys[2, :, :5].any()
     again = session.run({"x": x[:, :1], "positions": np.array([[2], [7]])}, view)["sums"]
     np.testing.assert_array_equal(again[:, 0], x[:, 0].sum(-1) + 2 * KV_HEADS * x.sum((1, 2)))
@@ -127,8 +127,8 @@ def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path: Path) -> No
 
 
 def test_empty_tensors_have_an_address() -> None:
-    empty = MEMORY.empty((0, 5), torch.float32)
-    assert empty.shape == (0, 5) and empty.data_ptr()
+    empty, full = MEMORY.empty((0, 5), torch.float32), MEMORY.empty((1,), torch.float32)
+    assert empty.data_ptr() == 0 and address(empty) and address(full) == full.data_ptr()
 
 
 def test_slots_of_another_memory_keep_their_rows() -> None:

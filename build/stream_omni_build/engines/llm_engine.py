@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 
 from stream_omni.tensorrt_llm_engine import ENGINE
+from stream_omni_build.backbone import write_backbone
 from stream_omni_build.engines.engine_manifest import StageRecord, Target
 from stream_omni_build.engines.workshop import Workshop
 from stream_omni_build.tensorrt_llm_build import build_engine, write_table
@@ -24,8 +25,6 @@ def make_llm_engine(workshop: Workshop, target: Target | None) -> None:
     backbone, scratch = workshop.work / "backbone", workshop.work / "tensorrt-llm"
     workshop.work.mkdir(parents=True, exist_ok=True)
     if not (backbone / "complete").is_file():
-        from stream_omni_build.backbone import write_backbone
-
         with workshop.progress.step("write the LLM as a plain Llama checkpoint"):
             write_backbone(workshop.info, workshop.sources["model"], backbone, workshop.progress)
             (backbone / "complete").touch()

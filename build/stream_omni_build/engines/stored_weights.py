@@ -41,7 +41,6 @@ FORMS = {
     "fp8": Form(TensorProto.FLOAT8E4M3FN, np.dtype(ml_dtypes.float8_e4m3fn), 448.0),
 }
 CODES = ("int8", "fp8")
-_TINY = 1e-12  # instead of a division by zero, for a column of zeros
 
 
 class RangeError(ValueError):
@@ -117,6 +116,8 @@ def _blocks(tensor: Stored, values: Array) -> Iterator[Array]:
     rows = values.reshape(1, -1) if values.ndim < 2 else values
     step = max(1, BLOCK_BYTES // (rows.itemsize * math.prod(rows.shape[1:])))
     own = scales(values, tensor.form, tensor.scale_form).astype(np.float32) if tensor.form in CODES else None
+    if own is not None and not np.isfinite(own).all():
+        raise RangeError(f"{' and '.join(tensor.weight.sources)} hold numbers that are not finite")
     for begin in range(0, len(rows), step):
         block = np.ascontiguousarray(rows[begin : begin + step])
         yield _narrow(block, tensor) if own is None else _codes(block, own, tensor.form)
@@ -124,8 +125,10 @@ def _blocks(tensor: Stored, values: Array) -> Iterator[Array]:
 
 def scales(matrix: Array, codes: str, form: str) -> Array:
     """What a step of each column's codes is worth, for a matrix [inputs, outputs]: [outputs] in ``form``."""
-    largest = np.maximum(np.maximum(matrix.max(0), -matrix.min(0)), np.float32(_TINY))
-    return np.ascontiguousarray(largest / np.float32(FORMS[codes].limit)).astype(FORMS[form].dtype)
+    largest = np.maximum(matrix.max(0), -matrix.min(0))
+    steps = np.ascontiguousarray(largest / np.float32(FORMS[codes].limit)).astype(FORMS[form].dtype)
+    steps[steps == 0] = 1  # of a column of zeros: any will do
+    return steps
 
 
 def _codes(block: Array, scale: Array, form: str) -> Array:

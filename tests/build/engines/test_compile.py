@@ -6,27 +6,39 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import helper
 from stream_omni_build.deployment import Deployment, read_deployment
 from stream_omni_build.engines import tensorrt_api
 from stream_omni_build.engines.compile_plan import CompileError, compile_plan
 from stream_omni_build.engines.engine_graph import write_engine_graph
+from stream_omni_build.engines.precision import lower
+from stream_omni_build.engines.quantize import quantize
 from stream_omni_build.engines.shapes import Profile, Shapes, profiles
+from stream_omni_build.engines.stored_weights import Stored, attach, write
 from stream_omni_build.engines.tensorrt_api import NoTensorRtError
 from stream_omni_build.progress import silent
 
 from stream_omni.graphs import graphs
+from stream_omni.weights import weight
 from tests.build.engines.tiny import Tiny, build_for_a_gpu_that_is_not_there
 
-NAMES = ["gpu-1", "gpu-1-24g", "gpu-2"]
-BUILT = [
-    (name, stage.name, graph)
-    for name in NAMES
-    for stage in read_deployment(name).stages.values()
-    for graph in stage.graphs
-]
+PROFILES = ["gpu-1", "gpu-1-24g", "gpu-2"]
+
+
+def cases() -> list[Any]:
+    """All, of which those that differ from an earlier one in sizes alone are left to `make test-engines`."""
+    found, seen = [], set()
+    for profile in PROFILES:
+        for stage in read_deployment(profile).stages.values():
+            for graph in stage.graphs:
+                marks = [pytest.mark.engines] if (graph, stage.precision) in seen else []
+                found.append(pytest.param(profile, stage.name, graph, marks=marks))
+                seen.add((graph, stage.precision))
+    return found
 
 
 def compiled(trt: Any, graph: Path, shapes: list[Profile], plan: Path) -> bytes:
@@ -34,7 +46,7 @@ def compiled(trt: Any, graph: Path, shapes: list[Profile], plan: Path) -> bytes:
     return plan.read_bytes()
 
 
-@pytest.mark.parametrize(("profile", "stage", "graph"), BUILT)
+@pytest.mark.parametrize(("profile", "stage", "graph"), cases())
 def test_every_graph_compiles_for_every_profile(
     profile: str, stage: str, graph: str, tiny: Tiny, trt: Any, tmp_path: Path
 ) -> None:
@@ -48,10 +60,47 @@ def test_every_graph_compiles_for_every_profile(
     assert not (tmp_path / f"{graph}.partial").exists()
 
 
-def test_fp8_weights_compile(tiny: Tiny, deployment: Deployment, trt: Any, tmp_path: Path) -> None:
-    llm = graphs(tiny.info)["llm"]
-    path = write_engine_graph(llm, tiny.info, "fp8", tiny.sources, tmp_path, silent())
-    assert compiled(trt, path, profiles(llm, tiny.info, deployment), tmp_path / "llm.plan")
+@pytest.mark.parametrize("codes", ["int8", "fp8"])
+def test_weights_of_8_bits_stay_so_in_the_plan(codes: str, trt: Any, tmp_path: Path) -> None:
+    """A compiler may fold DequantizeLinear into weights of 16 bits, and a small GPU would not hold them."""
+    sizes = {}
+    for precision in ("bf16", codes):
+        path = product(tmp_path, precision)
+        sizes[precision] = len(compiled(trt, path, [Profile("rows", {"x": ROWS})], tmp_path / f"{precision}.plan"))
+    assert sizes["bf16"] > 2 * WIDTH * WIDTH
+    assert sizes[codes] < 1.1 * WIDTH * WIDTH
+
+
+WIDTH = 1024
+ROWS = Shapes((1, WIDTH), (1, WIDTH), (64, WIDTH))
+
+
+def product(folder: Path, precision: str) -> Path:
+    """x @ w, through what every graph goes through."""
+    shapes = {"x": ["T", WIDTH], "w": [WIDTH, WIDTH], "y": ["T", WIDTH]}
+    x, w, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items())
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"], name="product")], "product", [x, w], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 10  # onnx's newest is ahead of the parser's
+    weights = {"w": weight("w", WIDTH, WIDTH)}
+    found = lower(model, "bf16", ["w"], [])
+    stored = (
+        [Stored("w", weights["w"], (WIDTH, WIDTH), "bf16")]
+        if precision == "bf16"
+        else quantize(model, precision, weights, found)
+    )
+    attach(model, stored, f"{precision}.weights")
+    write(folder / f"{precision}.weights", stored, Noise(), lambda count: None)
+    onnx.save(model, folder / f"{precision}.onnx")
+    return folder / f"{precision}.onnx"
+
+
+class Noise:
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"w": (WIDTH, WIDTH)}
+
+    def get(self, name: str) -> NDArray[np.float32]:
+        return np.random.default_rng(0).standard_normal((WIDTH, WIDTH), np.float32)
 
 
 @pytest.fixture

@@ -79,10 +79,11 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
     assert np.isfinite(found.astype(np.float32)).all()
 
 
-def test_a_weight_that_is_no_number_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["bf16", "int8"])
+def test_a_weight_that_is_no_number_is_refused(form: str, tmp_path: Path) -> None:
     values = np.array([[1.0, np.nan]], np.float32)
     with pytest.raises(RangeError):
-        stored_back(values, [Stored("a", of(values), values.shape, "bf16")], tmp_path)
+        stored_back(values, [Stored("a", of(values), values.shape, form, scale_form="bf16")], tmp_path)
 
 
 @pytest.mark.parametrize("codes", ["int8", "fp8"])
