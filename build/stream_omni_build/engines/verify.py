@@ -28,7 +28,11 @@ LADDER: dict[str, tuple[str, ...]] = {
 }
 # Of floating-point outputs by precision, where a graph has no own row below. fp32 on a GPU multiplies in TF32.
 TOLERANCE = {"fp32": 5e-3, "fp16": 1e-2, "bf16": 6e-2, "int8": 1.2e-1, "fp8": 2.5e-1}
+# Llama's stacks: what one layer rounds turns the next one's attention. In bf16 a random checkpoint, which is sharp, was
+# off by 0.03 to 0.21 (docs/engines.md); a wrong engine is off by 1 and more. `replay` and `eval` look closer.
+_LLAMA = {"fp32": 5e-3, "fp16": 3e-2, "bf16": 0.25, "int8": 0.35, "fp8": 0.5}
 OWN_TOLERANCE: dict[str, dict[str, float]] = {
+    **dict.fromkeys(("llm", "speech_bottom", "speech_bottom_step", "speech_top"), _LLAMA),
     # what it puts out is added up ten times and heard
     "flow_estimator": {"fp32": 5e-3, "fp16": 1e-2, "bf16": 4e-2},
     # phases wrap: a waveform differs where its cause hardly does

@@ -90,7 +90,7 @@ def test_a_weight_that_is_no_number_is_refused(form: str, tmp_path: Path) -> Non
 def test_the_llms_matrices_are_codes_and_its_table_is_not(codes: str, tiny: Tiny) -> None:
     model, _, stored = engine_model(graphs(tiny.info)["llm"], tiny.info, codes)
     forms = {tensor.name: tensor.form for tensor in stored}
-    assert forms["head.codes"] == codes
+    assert forms["head.weight.codes"] == codes
     assert forms["table"] == "bf16"
     assert [opset.version for opset in model.opset_import] == [OPSET]
     operators = [node.op_type for node in model.graph.node]
