@@ -48,16 +48,25 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     objective = Objective()
-    parser.add_argument("--out", type=Path, default=_CHART, metavar="DIR", help="gets dashboards/*.json and rules/*.yaml")
+    parser.add_argument(
+        "--out", type=Path, default=_CHART, metavar="DIR", help="gets dashboards/*.json and rules/*.yaml"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where something would change")
     parser.add_argument(
-        "--first-audio-s", type=float, default=objective.first_audio_s, metavar="S", help="the promise: first sound within"
+        "--first-audio-s",
+        type=float,
+        default=objective.first_audio_s,
+        metavar="S",
+        help="the promise: first sound within",
     )
     parser.add_argument(
         "--share", type=float, default=objective.share, metavar="R", help="of the spoken answers, such as 0.95"
     )
     parser.add_argument(
-        "--runbooks-url", default=RUNBOOKS, metavar="URL", help="where docs/runbooks is to be read; the chart fills it in"
+        "--runbooks-url",
+        default=RUNBOOKS,
+        metavar="URL",
+        help="where docs/runbooks is to be read; the chart fills it in",
     )
     return parser
 

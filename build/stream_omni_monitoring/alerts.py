@@ -13,7 +13,6 @@ from stream_omni.serving.metrics import (
 from stream_omni_monitoring import recording as recorded
 from stream_omni_monitoring.foreign_names import HPA_CONDITION, HPA_DESIRED, HPA_MAXIMUM
 from stream_omni_monitoring.objectives import FAST, SLOW, Burn, Objective
-from stream_omni_monitoring.queries import Scope
 from stream_omni_monitoring.recording import ALL
 from stream_omni_monitoring.rules import Alert, Group
 from stream_omni_monitoring.targets import APP, DEPLOYMENT, REPLICA, SERVER
@@ -115,9 +114,7 @@ def _turns() -> list[Alert]:
 
 
 def _scaling() -> list[Alert]:
-    at_maximum = (
-        f"({HPA_DESIRED}{{{_OF_OURS}}} >= on (namespace, horizontalpodautoscaler) {HPA_MAXIMUM}{{{_OF_OURS}}})"
-    )
+    at_maximum = f"({HPA_DESIRED}{{{_OF_OURS}}} >= on (namespace, horizontalpodautoscaler) {HPA_MAXIMUM}{{{_OF_OURS}}})"
     smooth = f"avg_over_time({recorded.DEMAND}[10m])"
     mean = f"avg by ({DEPLOYMENT}) ({smooth})"
     return [
@@ -190,7 +187,7 @@ def _replicas() -> list[Alert]:
             "0m",
             "warning",
             f"The replica {_POD} ends before its turns do",
-            '{{ $value | printf "%.0f" }} turns still ran when 80 % of the time to drain was over; those that do not finish '
+            '{{ $value | printf "%.0f" }} turns still ran when half of the time to drain was over; those that do not finish '
             "in the rest are cut.",
             "drain-timeout",
         ),

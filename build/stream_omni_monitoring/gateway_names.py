@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from prometheus_client.registry import Collector
-
 from stream_omni_client.gateway.metrics import Metrics
 from stream_omni_client.gateway.realtime.meter import RealtimeMeter
 

@@ -61,7 +61,13 @@ def realtime_row() -> Row:
     return Row(
         "Spoken conversations (/v1/realtime)",
         [
-            Panel("Open sessions", "By replica.", "short", [Curve(SHOWN.sum(gateway.SESSIONS, by="pod"), "{{pod}}")], kind="stack"),
+            Panel(
+                "Open sessions",
+                "By replica.",
+                "short",
+                [Curve(SHOWN.sum(gateway.SESSIONS, by="pod"), "{{pod}}")],
+                kind="stack",
+            ),
             Panel(
                 "Responses that ended",
                 "By status, and by reason where they were cancelled.",
@@ -73,7 +79,10 @@ def realtime_row() -> Row:
                 "First sound of an answer",
                 "From the question's end on.",
                 "s",
-                [Curve(SHOWN.quantile(share, gateway.FIRST_SOUND_SECONDS), f"p{share * 100:g}") for share in (0.5, 0.95)],
+                [
+                    Curve(SHOWN.quantile(share, gateway.FIRST_SOUND_SECONDS), f"p{share * 100:g}")
+                    for share in (0.5, 0.95)
+                ],
             ),
             Panel(
                 "Sessions that ended",

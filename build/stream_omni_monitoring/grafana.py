@@ -111,7 +111,12 @@ def _choices(reference: str) -> list[dict[str, Any]]:
     for label in ("namespace", "release", "pod"):
         query = f"label_values({reference}{{{', '.join(known)}}}, {label})"
         choice = {"name": label, "type": "query", "datasource": _SOURCE, "query": {"query": query, "refId": label}}
-        everything = {"includeAll": True, "multi": True, "allValue": ".*", "current": {"text": "All", "value": "$__all"}}
+        everything = {
+            "includeAll": True,
+            "multi": True,
+            "allValue": ".*",
+            "current": {"text": "All", "value": "$__all"},
+        }
         made.append({**choice, **everything, "refresh": 2, "sort": 1})
         known.append(f'{label}=~"${label}"')
     return made

@@ -44,7 +44,10 @@ def admission_row() -> Row:
                 "Their wait",
                 "Of turns that were given a place, most of them at once.",
                 "s",
-                [Curve(SHOWN.quantile(share, STAGE_QUEUE_SECONDS, recorded.DOOR), f"p{share * 100:g}") for share in (0.5, 0.99)],
+                [
+                    Curve(SHOWN.quantile(share, STAGE_QUEUE_SECONDS, recorded.DOOR), f"p{share * 100:g}")
+                    for share in (0.5, 0.99)
+                ],
                 width=6,
             ),
             Panel(
@@ -69,7 +72,7 @@ def admission_row() -> Row:
 def capacity_row() -> Row:
     demand, capacity = SHOWN.of(recorded.DEMAND), SHOWN.of(recorded.CAPACITY)
     desired, maximum = (
-        f'max by (horizontalpodautoscaler) ({_NAMESPACE.of(name, _OURS)})'
+        f"max by (horizontalpodautoscaler) ({_NAMESPACE.of(name, _OURS)})"
         for name in (foreign.HPA_DESIRED, foreign.HPA_MAXIMUM)
     )
     return Row(
@@ -95,7 +98,12 @@ def capacity_row() -> Row:
                 "Busiest replica over the average one",
                 "1: the load is spread evenly. Above 1.5 for long: connections stick to a replica.",
                 "short",
-                [Curve(f"max by (namespace, release) ({demand}) / avg by (namespace, release) ({demand})", "{{namespace}}/{{release}}")],
+                [
+                    Curve(
+                        f"max by (namespace, release) ({demand}) / avg by (namespace, release) ({demand})",
+                        "{{namespace}}/{{release}}",
+                    )
+                ],
                 limit=1.5,
             ),
             Panel(
@@ -141,7 +149,11 @@ def hardware_row() -> Row:
                 "short",
                 [
                     Curve(SHOWN.sum(STREAMS_ACTIVE, is_one_of("stage", *ENGINES), by="stage"), "{{stage}}"),
-                    Curve(SHOWN.sum(STREAMS_CAPACITY, is_one_of("stage", *ENGINES), by="stage"), "places of {{stage}}", dashed=True),
+                    Curve(
+                        SHOWN.sum(STREAMS_CAPACITY, is_one_of("stage", *ENGINES), by="stage"),
+                        "places of {{stage}}",
+                        dashed=True,
+                    ),
                 ],
             ),
             Panel(
@@ -193,7 +205,13 @@ def lifecycle_row() -> Row:
     return Row(
         "Lifecycle",
         [
-            Panel("Ready", "What /ready of each replica's admin port says.", "bool", [Curve(SHOWN.of(READY), "{{pod}}")], width=6),
+            Panel(
+                "Ready",
+                "What /ready of each replica's admin port says.",
+                "bool",
+                [Curve(SHOWN.of(READY), "{{pod}}")],
+                width=6,
+            ),
             Panel(
                 "Broken now, and mended",
                 "Stages (and tritonserver) that do not answer, and how many were brought back in an hour.",
@@ -210,9 +228,15 @@ def lifecycle_row() -> Row:
                 "percentunit",
                 [Curve(SHOWN.of(DRAIN_RATIO), "{{pod}}")],
                 width=6,
-                limit=0.8,
+                limit=0.5,
             ),
-            Panel("Age", "Of each replica's supervisor; it begins anew with a container.", "s", [Curve(SHOWN.of(SUPERVISED_SECONDS), "{{pod}}")], width=6),
+            Panel(
+                "Age",
+                "Of each replica's supervisor; it begins anew with a container.",
+                "s",
+                [Curve(SHOWN.of(SUPERVISED_SECONDS), "{{pod}}")],
+                width=6,
+            ),
             Panel(
                 "Targets that answer Prometheus",
                 "Servers, supervisors, gateways and Envoys.",
@@ -227,7 +251,12 @@ def lifecycle_row() -> Row:
                 "Alerts that fire",
                 "Without the watchdog.",
                 "short",
-                [Curve('sum by (alertname, severity) (ALERTS{app="stream-omni", alertstate="firing", severity!="none"}) or vector(0)', "{{alertname}} {{severity}}")],
+                [
+                    Curve(
+                        'sum by (alertname, severity) (ALERTS{app="stream-omni", alertstate="firing", severity!="none"}) or vector(0)',
+                        "{{alertname}} {{severity}}",
+                    )
+                ],
                 width=12,
             ),
         ],
@@ -245,7 +274,12 @@ def envoy_row() -> Row:
                 "Requests that ended",
                 "By class of their status; a turn is one request of its connection.",
                 "reqps",
-                [Curve(edge.rate(foreign.ENVOY_REQUESTS, by=f"{cluster}, envoy_response_code_class"), f"{name} {{{{envoy_response_code_class}}}}xx")],
+                [
+                    Curve(
+                        edge.rate(foreign.ENVOY_REQUESTS, by=f"{cluster}, envoy_response_code_class"),
+                        f"{name} {{{{envoy_response_code_class}}}}xx",
+                    )
+                ],
             ),
             Panel(
                 "Requests and connections under way",
@@ -282,7 +316,10 @@ def envoy_row() -> Row:
                 "From Envoy to the server and back, to the end of the answer.",
                 "s",
                 [
-                    Curve(f"{edge.quantile(share, foreign.ENVOY_REQUEST_MILLISECONDS, by=cluster)} / 1000", f"{name} p{share * 100:g}")
+                    Curve(
+                        f"{edge.quantile(share, foreign.ENVOY_REQUEST_MILLISECONDS, by=cluster)} / 1000",
+                        f"{name} p{share * 100:g}",
+                    )
                     for share in (0.5, 0.95)
                 ],
                 width=12,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stream_omni.serving.metrics import (
+    BATCH_SIZE,
     FIRST_AUDIO_PART_SECONDS,
     FIRST_AUDIO_PARTS,
     FIRST_AUDIO_SECONDS,
@@ -12,7 +13,6 @@ from stream_omni.serving.metrics import (
     REQUESTS,
     STAGE_QUEUE_SECONDS,
     STAGE_SECONDS,
-    BATCH_SIZE,
 )
 from stream_omni_monitoring import recording as recorded
 from stream_omni_monitoring.objectives import FAST, SLOW, WINDOWS, Objective
@@ -119,7 +119,10 @@ def modes_row() -> Row:
                 "A whole turn",
                 "From its place at the front door to its end.",
                 "s",
-                [Curve(SHOWN.quantile(share, STAGE_SECONDS, recorded.DOOR), f"p{share * 100:g}") for share in _PERCENTILES],
+                [
+                    Curve(SHOWN.quantile(share, STAGE_SECONDS, recorded.DOOR), f"p{share * 100:g}")
+                    for share in _PERCENTILES
+                ],
             ),
         ],
     )
@@ -156,7 +159,12 @@ def stages_row() -> Row:
                 "How busy a stage is",
                 "Seconds of work a second, mean of the replicas. Near 1 it is the bottleneck.",
                 "percentunit",
-                [Curve(f"avg by (stage) (rate({SHOWN.of(STAGE_SECONDS, stages, part='_sum')}[{SHOWN.window}]))", "{{stage}}")],
+                [
+                    Curve(
+                        f"avg by (stage) (rate({SHOWN.of(STAGE_SECONDS, stages, part='_sum')}[{SHOWN.window}]))",
+                        "{{stage}}",
+                    )
+                ],
                 width=12,
                 limit=0.9,
             ),

@@ -157,7 +157,9 @@ DRAIN_RATIO = Metric(
 METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
 READY = Metric("stream_omni_ready", "gauge", "1 where the admin port's /ready answers 200, else 0")
-BROKEN = Metric("stream_omni_broken", "gauge", "1 of what is known to be dead or silent until it answers again", {"what": MENDED})
+BROKEN = Metric(
+    "stream_omni_broken", "gauge", "1 of what is known to be dead or silent until it answers again", {"what": MENDED}
+)
 RECOVERIES = Metric(
     "stream_omni_recoveries_total", "counter", "How often what was dead or silent answered again", {"what": MENDED}
 )

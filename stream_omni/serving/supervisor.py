@@ -66,7 +66,7 @@ class Supervisor:
         self._alive: dict[str, int] = {}  # process numbers by stage, as of when they last answered
         self._recoveries: deque[Recovery] = deque(maxlen=_KEPT_RECOVERIES)
         self._reloads: Counter[str] = Counter()
-        self._mended = Counter({name: 0 for name in (*self._stages, SERVER)})
+        self._mended = Counter(dict.fromkeys((*self._stages, SERVER), 0))
         self._starts = self._reloads_of_this_server = 0
         self._ready = self._draining = False
         self._began_s = self._looked_s = time.monotonic()

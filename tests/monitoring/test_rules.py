@@ -16,6 +16,7 @@ from tests.monitoring.conftest import RULES, rules_of
 
 ROOT = Path(__file__).parents[2]
 ALERTS = {rule["alert"]: rule for rule in rules_of("alert")}
+GROUPS = ["stream-omni.first-audio", "stream-omni.turns", "stream-omni.alerts"]  # records before what uses them
 NEVER_SILENT = "StreamOmniWatchdog"
 
 
@@ -67,6 +68,7 @@ def test_alerts_fire_when_they_should_and_say_what_they_should(promtool: Promtoo
             {
                 "rule_files": [str(path) for path in RULES],
                 "evaluation_interval": "1m",
+                "group_eval_order": GROUPS,
                 "tests": [_test(case) for case in CASES],
             }
         )

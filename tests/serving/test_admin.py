@@ -16,6 +16,7 @@ import pytest
 
 from stream_omni.serving.admin import AdminDoor
 from stream_omni.serving.launcher import LaunchError, TritonServer
+from stream_omni.serving.metrics import BROKEN, READY, RECOVERIES, SUPERVISED_SECONDS, SUPERVISOR_METRICS
 from stream_omni.serving.supervisor import Supervision, Supervisor
 from tests.serving.small_repository import make_repository
 
@@ -47,6 +48,24 @@ def test_a_server_that_has_not_answered_is_not_ready(admin: str, supervisor: Sup
     assert code == 200 and status["ready"] is status["draining"] is False
     assert status["server"] == {"process": None, "restarts": 0} and status["turns"] is None
     assert status["stages"].keys() == {"stream_omni", "llm", "vocoder"} and status["recoveries"] == []
+
+
+def test_its_own_metrics_are_those_of_the_table(admin: str, supervisor: Supervisor) -> None:
+    supervisor._note("vocoder", "a test says so")
+    with urllib.request.urlopen(f"http://{admin}/metrics") as page:
+        assert page.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        text = page.read().decode()
+    families = [line.split(maxsplit=3)[2:] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert families == [[metric.name, metric.kind] for metric in SUPERVISOR_METRICS]
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(values.pop(SUPERVISED_SECONDS.name)) > 0
+    whats = ("llm", "stream_omni", "vocoder", "tritonserver")
+    assert values == {
+        READY.name: "0.0",
+        **{f'{BROKEN.name}{{what="{what}"}}': str(float(what == "vocoder")) for what in whats},
+        **{f'{RECOVERIES.name}{{what="{what}"}}': "0.0" for what in whats},
+    }
+    assert {*whats} <= {*BROKEN.labels["what"]} == {*RECOVERIES.labels["what"]}
 
 
 def test_a_supervisor_that_does_not_come_by_does_not_live(admin: str, supervisor: Supervisor) -> None:
