@@ -49,7 +49,8 @@ def _promises(objective: Objective) -> list[Alert]:
             "10m",
             "warning",
             f"Listeners of {_WHERE} hear gaps",
-            '{{ $value | printf "%.1f" }} pieces of sound a minute of speech came after all before them had been played '
+            '{{ $value | printf "%.1f" }} pieces of sound a minute of speech came after all before them had been '
+            "played "
             "(limit: 0.5 a minute).",
             "audio-underruns",
         ),
@@ -61,12 +62,15 @@ def _burn(burn: Burn, objective: Objective, held: str, severity: str) -> Alert:
     enough = f"sum by ({DEPLOYMENT}) (increase({ALL.of(FIRST_AUDIO_SECONDS, part='_count')}[{burn.long}]))"
     return Alert(
         f"StreamOmniFirstAudioBurn{burn.name.capitalize()}",
-        f"{recorded.late(burn.long)} > {limit:g} and {recorded.late(burn.short)} > {limit:g} and {enough} > {_ENOUGH_TURNS}",
+        f"{recorded.late(burn.long)} > {limit:g} and {recorded.late(burn.short)} > {limit:g} and {enough} > "
+        f"{_ENOUGH_TURNS}",
         held,
         "critical" if severity == "critical" else "warning",
         f"Spoken answers of {_WHERE} begin too late",
-        f"{_PERCENT} of the spoken answers of the last {burn.long} began after more than {objective.first_audio_s:g} s: "
-        f"{burn.rate:g} times what the objective of {objective.share:.0%} allows, and the last {burn.short} are no better.",
+        f"{_PERCENT} of the spoken answers of the last {burn.long} began after more than "
+        f"{objective.first_audio_s:g} s: "
+        f"{burn.rate:g} times what the objective of {objective.share:.0%} allows, and the last {burn.short} are no "
+        f"better.",
         "first-audio-burn",
     )
 
@@ -98,7 +102,8 @@ def _turns() -> list[Alert]:
             "0m",
             "critical",
             f"The stage {{{{ $labels.stage }}}} of {_WHERE} computes numbers that are not finite",
-            '{{ $value | printf "%.0f" }} turns of the last 15 minutes ended because of it; what it gave was thrown away.',
+            '{{ $value | printf "%.0f" }} turns of the last 15 minutes ended because of it; what it gave was thrown '
+            "away.",
             "non-finite-output",
         ),
         Alert(
@@ -107,7 +112,8 @@ def _turns() -> list[Alert]:
             "5m",
             "warning",
             f"The gateway of {_WHERE} answers with errors",
-            f"{_PERCENT} of the requests of the last 5 minutes got a status of 500 or more, or were broken off (limit: 5 %).",
+            f"{_PERCENT} of the requests of the last 5 minutes got a status of 500 or more, or were broken off "
+            f"(limit: 5 %).",
             "gateway-fails",
         ),
     ]
@@ -134,7 +140,8 @@ def _scaling() -> list[Alert]:
             "10m",
             "warning",
             "The number of replicas in {{ $labels.namespace }} is not adapted to the load",
-            "The metric that the autoscaler needs is missing: {{ with $labels.pod }}the replica {{ . }} does not tell its "
+            "The metric that the autoscaler needs is missing: {{ with $labels.pod }}the replica {{ . }} does not "
+            "tell its "
             "streams{{ else }}the autoscaler {{ $labels.horizontalpodautoscaler }} says that it cannot scale{{ end }} "
             "(value {{ $value }}, a flag).",
             "autoscaler-metric-missing",
@@ -154,7 +161,8 @@ def _scaling() -> list[Alert]:
             "10m",
             "warning",
             f"One replica of {_WHERE} does much more than the others",
-            'The busiest replica has {{ $value | printf "%.1f" }} times the streams of the average one (limit: 1.5 times).',
+            'The busiest replica has {{ $value | printf "%.1f" }} times the streams of the average one (limit: 1.5 '
+            "times).",
             "load-imbalance",
         ),
     ]
@@ -168,7 +176,8 @@ def _replicas() -> list[Alert]:
             "10m",
             "warning",
             f"The replica {_POD} is not ready",
-            "Its supervisor has said so for 10 minutes (value {{ $value }}, 1 is ready): a stage does not answer, or it "
+            "Its supervisor has said so for 10 minutes (value {{ $value }}, 1 is ready): a stage does not answer, "
+            "or it "
             "still starts.",
             "replica-not-ready",
         ),
@@ -187,7 +196,8 @@ def _replicas() -> list[Alert]:
             "0m",
             "warning",
             f"The replica {_POD} ends before its turns do",
-            '{{ $value | printf "%.0f" }} turns still ran when half of the time to drain was over; those that do not finish '
+            '{{ $value | printf "%.0f" }} turns still ran when half of the time to drain was over; those that do '
+            "not finish "
             "in the rest are cut.",
             "drain-timeout",
         ),
@@ -206,7 +216,8 @@ def _replicas() -> list[Alert]:
             "5m",
             "critical",
             "Prometheus sees no Stream-Omni server at all",
-            "No target with component=server has answered for 5 minutes (value {{ $value }}, a flag): there is none, or the "
+            "No target with component=server has answered for 5 minutes (value {{ $value }}, a flag): there is "
+            "none, or the "
             "scrape configuration does not find it.",
             "target-down",
         ),
@@ -216,7 +227,8 @@ def _replicas() -> list[Alert]:
             "0m",
             "none",
             "Alerts of Stream-Omni reach you",
-            "This alert always fires (value {{ $value }}, a flag). Where it stops coming, Prometheus or Alertmanager is broken.",
+            "This alert always fires (value {{ $value }}, a flag). Where it stops coming, Prometheus or "
+            "Alertmanager is broken.",
             "watchdog",
         ),
     ]

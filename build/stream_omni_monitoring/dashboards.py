@@ -16,7 +16,8 @@ def dashboards(objective: Objective) -> list[Dashboard]:
         Dashboard(
             "stream-omni-server",
             "Stream-Omni: servers",
-            "What users of the servers notice, and what their operators look after. docs/monitoring.md explains each row.",
+            "What users of the servers notice, and what their operators look after. docs/monitoring.md explains "
+            "each row.",
             STREAMS_CAPACITY.name,
             [
                 objectives_row(objective),

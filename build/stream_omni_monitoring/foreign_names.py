@@ -1,4 +1,5 @@
-"""Names of metrics that other programs export; the tests look them up on the pages of real ones, where those can run."""
+"""Names of metrics that other programs export; the tests look them up on the pages of real ones, where those
+can run."""
 
 from __future__ import annotations
 

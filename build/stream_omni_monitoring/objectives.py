@@ -1,7 +1,7 @@
 """What counts as good enough, and how fast the rest may be used up.
 
-The windows and rates are those of the multi-window, multi-burn-rate alerts of the SRE workbook (chapter 5): 14.4 times the
-budget's pace for an hour is 2 % of a month's budget, 6 times for six hours is 5 %.
+The windows and rates are those of the multi-window, multi-burn-rate alerts of the SRE workbook (chapter 5): 14.4 times
+the budget's pace for an hour is 2 % of a month's budget, 6 times for six hours is 5 %.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Objective:
 
 @dataclass(frozen=True)
 class Burn:
-    """``rate`` times the budget's pace, over the ``long`` window, and over the ``short`` one, so that it ends soon after."""
+    """``rate`` times the budget's pace, over the ``long`` window, and over the ``short`` one, so that it ends soon "
+    "after."""
 
     name: str
     rate: float

@@ -253,7 +253,8 @@ def lifecycle_row() -> Row:
                 "short",
                 [
                     Curve(
-                        'sum by (alertname, severity) (ALERTS{app="stream-omni", alertstate="firing", severity!="none"}) or vector(0)',
+                        'sum by (alertname, severity) (ALERTS{app="stream-omni", alertstate="firing", '
+                        'severity!="none"}) or vector(0)',
                         "{{alertname}} {{severity}}",
                     )
                 ],

@@ -52,7 +52,8 @@ def objectives_row(objective: Objective) -> Row:
             ),
             Panel(
                 "Turns that failed or were refused",
-                "Failed: ended with an error or at a deadline, of those that were let in. Refused: for want of a place.",
+                "Failed: ended with an error or at a deadline, of those that were let in. Refused: for want of a "
+                "place.",
                 "percentunit",
                 [failed, refused],
                 limit=0.02,
@@ -178,8 +179,10 @@ def _budget(mode: str) -> Panel:
     turns = SHOWN.rate(FIRST_AUDIO_SECONDS, of_mode, part="_count")
     return Panel(
         f"What the first sound waits for: {mode.replace('_', ' ')}",
-        "Mean of each part of the way, one after the other; the top edge is the mean time to the first sound. `request` is the "
-        "front door's own work, `vision_encoder` what pictures delayed the rest, `llm` until the first text, `speech_top` until "
+        "Mean of each part of the way, one after the other; the top edge is the mean time to the first sound. "
+        "`request` is the "
+        "front door's own work, `vision_encoder` what pictures delayed the rest, `llm` until the first text, "
+        "`speech_top` until "
         "the first piece had its units, `token2wav` flow and vocoder of that piece.",
         "s",
         [

@@ -1,4 +1,5 @@
-"""How a scrape must label what it scrapes, so that queries can tell deployments, replicas and kinds of programs apart."""
+"""How a scrape must label what it scrapes, so that queries can tell deployments, replicas and kinds of
+programs apart."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Every metric of the product: its name, kind, help, labels with all their values, and buckets. Nothing else names one.
 
-Dashboards, rules and tests read this table. :mod:`stream_omni.serving.triton_metrics` exports ``METRICS`` on Triton's page,
-:mod:`stream_omni.serving.supervisor_page` exports ``SUPERVISOR_METRICS`` on the admin port. Labels are bounded: never a
-turn's number, never words.
+Dashboards, rules and tests read this table. :mod:`stream_omni.serving.triton_metrics` exports ``METRICS`` on Triton's
+page, :mod:`stream_omni.serving.supervisor_page` exports ``SUPERVISOR_METRICS`` on the admin port. Labels are bounded:
+never a turn's number, never words.
 """
 
 from __future__ import annotations

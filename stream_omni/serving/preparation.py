@@ -49,7 +49,8 @@ class Asking(NamedTuple):
 
 
 class Preparation:
-    """Of one turn. ``usage`` and ``effective`` are for its `done`, complete when :meth:`prepare` has returned; ``reach``
+    """Of one turn. ``usage`` and ``effective`` are for its `done`, complete when :meth:`prepare` has returned; "
+    "``reach``
     is told what the first sound has waited for."""
 
     def __init__(

@@ -89,7 +89,8 @@ def _gaps(underruns: str) -> Series:
 
 _BURN = "Spoken answers of talk/omni begin too late"
 _FAST = (
-    "90% of the spoken answers of the last 1h began after more than 1 s: 14.4 times what the objective of 95% allows, and the "
+    "90% of the spoken answers of the last 1h began after more than 1 s: 14.4 times what the objective of 95% "
+    "allows, and the "
     "last 5m are no better."
 )
 _AGED = {f'stream_omni_first_audio_seconds_count{{{_POD}, mode="speech_to_speech"}}': "0+10x60 600x90"}
@@ -115,7 +116,8 @@ CASES = [
         first_sounds(6, 10),
         DEPLOYMENT,
         _BURN,
-        "40% of the spoken answers of the last 6h began after more than 1 s: 6 times what the objective of 95% allows, and "
+        "40% of the spoken answers of the last 6h began after more than 1 s: 6 times what the objective of 95% "
+        "allows, and "
         "the last 30m are no better.",
     ),
     Case("StreamOmniFirstAudioBurnSlow", "two of ten are late", "70m", first_sounds(8, 10)),
@@ -237,7 +239,8 @@ CASES = [
         streams("1x60") | up("server", "1x60") | up("server", "1x60", pod="omni-1"),
         {**DEPLOYMENT, "pod": "omni-1", "component": "server", "job": "omni", "instance": "omni-1:80"},
         "The number of replicas in talk is not adapted to the load",
-        "The metric that the autoscaler needs is missing: the replica omni-1 does not tell its streams (value 1, a flag).",
+        "The metric that the autoscaler needs is missing: the replica omni-1 does not tell its streams (value 1, a "
+        "flag).",
     ),
     Case(
         "StreamOmniAutoscalerMetricMissing",
@@ -251,7 +254,8 @@ CASES = [
             "status": "false",
         },
         "The number of replicas in talk is not adapted to the load",
-        "The metric that the autoscaler needs is missing: the autoscaler omni-stream-omni says that it cannot scale (value 1, "
+        "The metric that the autoscaler needs is missing: the autoscaler omni-stream-omni says that it cannot scale "
+        "(value 1, "
         "a flag).",
     ),
     Case(

@@ -1,4 +1,5 @@
-"""Pictures of dashboards, drawn from what Prometheus answered: for people who want to see, and for whom no Grafana runs."""
+"""Pictures of dashboards, drawn from what Prometheus answered: for people who want to see, and for whom no
+Grafana runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Users of all kinds, for a while: all modes, pictures, those who leave, those who ask wrongly, and more than there is room for."""
+"""Users of all kinds, for a while: all modes, pictures, those who leave, those who ask wrongly, and more than
+there is room for."""
 
 from __future__ import annotations
 

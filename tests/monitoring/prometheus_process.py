@@ -1,4 +1,5 @@
-"""A real Prometheus that scrapes real programs, labelled as the chart's PodMonitors label them, under the shipped rules."""
+"""A real Prometheus that scrapes real programs, labelled as the chart's PodMonitors label them, under the
+shipped rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Prometheus and promtool: those of the machine, or Debian's package, unpacked into the tests' cache without being installed."""
+"""Prometheus and promtool: those of the machine, or Debian's package, unpacked into the tests' cache without
+being installed."""
 
 from __future__ import annotations
 

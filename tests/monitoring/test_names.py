@@ -1,4 +1,5 @@
-"""Each metric that rules, dashboards and the chart's scalers ask for is on the page of a real program after a few turns."""
+"""Each metric that rules, dashboards and the chart's scalers ask for is on the page of a real program after a
+few turns."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@ Prometheus, whose answers to the panels' queries are drawn."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -32,7 +33,8 @@ LASTS_S = float(os.environ.get("STREAM_OMNI_STAND_S", 150))
 KILLED_AFTER, DRAINED_AFTER = 0.4, 0.75  # of the time
 RATES_OVER = "20s"  # ten scrapes
 NOTE = (
-    "Drawn from Prometheus' answers by the tests, not by Grafana: two servers of a tiny random model on {processors} CPU cores, "
+    "Drawn from Prometheus' answers by the tests, not by Grafana: two servers of a tiny random model on "
+    "{processors} CPU cores, "
     "a stage killed at {killed}, a server drained from {drained} on."
 )
 HIDDEN = {*OF_GPU, *OF_KUBERNETES}  # what no program here exports
@@ -111,7 +113,7 @@ def test_what_was_done_to_the_servers_is_seen(watched: Watched) -> None:
         found = [watched.answers[dashboard.stem][f"{panel['id']}{target['refId']}"] for target in panel["targets"]]
         return max(
             float(value)
-            for series in sum(found, [])
+            for series in itertools.chain(*found)
             if wanted(series["metric"])
             for _, value in series["values"]
             if math.isfinite(float(value))

@@ -1,4 +1,5 @@
-"""Every alert on series on which it must fire and on series on which it must not, judged by Prometheus' own promtool."""
+"""Every alert on series on which it must fire and on series on which it must not, judged by Prometheus' own
+promtool."""
 
 from __future__ import annotations
 
