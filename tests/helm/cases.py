@@ -33,9 +33,9 @@ CASES: dict[str, dict[str, Any]] = {
     "cpu": CPU,
     "gpu": GPU,
     "gpu-2": merged(GPU, {"build": {"profile": "gpu-2"}, "gpu": {"count": 2}}),
-    "mig": merged(GPU, {"build": {"profile": "gpu-1-24g"}, "gpu": {"mig": "3g.40gb"}}),
+    "mig": merged(GPU, {"build": {"profile": "gpu-1"}, "gpu": {"mig": "3g.40gb"}}),
     "torch": merged(GPU, {"build": {"profile": "gpu-torch"}}),
-    "volume": merged(GPU, {"served": {"from": "volume", "path": "8b/of-may"}}),
+    "volume": merged(GPU, {"served": {"from": "volume", "path": "8b/of-may"}, "server": {"capacity": {"running": 16}}}),
     "fetch": merged(GPU, {"fetch": {"enabled": True, "token": {"existingSecret": "hub"}}}),
     "hpa": merged(CPU, _WATCHED, {"autoscaling": {"mode": "hpa", "minReplicas": 2, "maxReplicas": 6}}),
     "keda": merged(

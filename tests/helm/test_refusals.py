@@ -37,6 +37,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         merged(GPU, {"served": {"from": "volume"}, "fetch": {"enabled": True}}),
         "nothing would read",
     ),
+    "unknown-capacity": (merged(GPU, {"served": {"from": "volume"}}), "the turns at once of its profile"),
     "path-of-a-build": (merged(GPU, {"served": {"path": "old"}}), "follows from its key"),
     "fewest-above-most": (
         merged(CPU, {"autoscaling": {"mode": "hpa", "minReplicas": 5}}),

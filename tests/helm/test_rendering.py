@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from typing import Any
 
 import pytest
+from stream_omni_build.deployment import read_deployment, shipped
 
 from tests.helm.cases import CASES, CPU, GPU
 from tests.helm.chart import ROOT, lint, merged, render
+from tests.helm.test_envoy import cluster
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -26,15 +29,21 @@ def test_both_helms_find_nothing_wrong_and_render_the_same(helm: int, name: str)
     assert render(CASES[name], helm).objects == render(CASES[name]).objects
 
 
-def test_the_laptop_s_values_are_of_the_profile_cpu() -> None:
+def _breaker(values: dict[str, Any]) -> int:
+    (threshold,) = cluster(values)["circuit_breakers"]["thresholds"]
+    return int(threshold["max_requests"])
+
+
+def test_turns_at_once_are_those_of_the_profile() -> None:
     profile = tomllib.loads((ROOT / "build/stream_omni_build/profiles/cpu.toml").read_text(encoding="utf-8"))
-    assert CPU["server"]["capacity"] == {
-        "running": profile["shared"]["slots"],
-        "waiting": profile["stream_omni"]["waiting"],
-    }
+    assert _breaker(CPU) == profile["shared"]["slots"] + profile["stream_omni"]["waiting"]
     drain = render(CPU).pod("server")["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     (turns,) = [float(part.partition("=")[2]) for part in drain if part.startswith("--turns-s")]
     assert turns >= profile["shared"]["turn_timeout_s"] + 5
+    for name in shipped():
+        deployment = read_deployment(name)
+        values = merged(GPU, {"build": {"profile": name}, "gpu": {"count": deployment.gpus}})
+        assert _breaker(values) == deployment.turns + max(1, deployment.turns // 2)
 
 
 def test_engines_have_a_key_of_all_that_they_depend_on() -> None:
