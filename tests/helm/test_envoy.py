@@ -207,6 +207,7 @@ def _until(found: Any, longest_s: float = 60) -> Any:
 @pytest.mark.k8s
 def test_an_envoy_that_ends_lets_its_turns_finish(tmp_path: Path) -> None:
     with edge(tmp_path) as (door, admin, script, turns), grpc.insecure_channel(door) as channel:
+        grpc.channel_ready_future(channel).result(30)
         ask = channel.stream_stream(METHOD)
         turn = ask(iter([b"hello"]), timeout=60)
         assert next(turn) == b"hello"
@@ -225,6 +226,7 @@ def test_an_envoy_that_ends_lets_its_turns_finish(tmp_path: Path) -> None:
 @pytest.mark.k8s
 def test_one_that_may_wait_no_longer_says_so(tmp_path: Path) -> None:
     with edge(tmp_path) as (door, admin, script, _), grpc.insecure_channel(door) as channel:
+        grpc.channel_ready_future(channel).result(30)
         turn = channel.stream_stream(METHOD)(iter([b"hello"]), timeout=60)
         assert next(turn) == b"hello"
         host, _, port = admin.rpartition(":")
