@@ -13,7 +13,7 @@ AUDIT_FLAGS ?= # for example --vulnerability-service osv
 MANIFEST ?= build/demo/held_out/questions.jsonl
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test test-faults test-engines test-realsize test-gpu audit lint serve talk eval train-demo bench soak bench-full clean
+.PHONY: help demo test test-faults test-engines test-realsize test-gpu test-k8s audit lint serve talk eval train-demo bench soak bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -58,6 +58,9 @@ test-faults: $(VENV)/installed ## the slow tests: fuzzing at length, a server br
 	rm -f tests/faults/seen.jsonl
 	$(BIN)/python -m pytest -m faults
 	$(BIN)/python -m tests.faults.table
+
+test-k8s: $(VENV)/installed ## the slow tests of what runs in a cluster: several real servers, Envoy, Prometheus
+	$(BIN)/python -m pytest -m k8s
 
 test-engines: $(VENV)/installed ## every stage at its real size through TensorRT's compiler, on a machine without a GPU
 	$(BIN)/python -m pytest -m engines
