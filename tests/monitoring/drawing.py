@@ -81,7 +81,7 @@ def _draw_panel(
         weight="bold",
         va="center",
     )
-    inside = (left + 0.72, bottom + 0.78, width - 0.95, _PANEL_INCHES - 1.22)
+    inside = (left + 0.72, bottom + 0.86, width - 0.95, _PANEL_INCHES - 1.3)
     axes = figure.add_axes(tuple(length * by for length, by in zip(inside, scale, strict=True)), facecolor=_PANEL)
     curves = _curves(panel, answers)
     if not curves:
@@ -89,7 +89,13 @@ def _draw_panel(
     elif panel["type"] == "stat":
         _draw_number(axes, panel, curves)
     else:
-        _draw_curves(axes, panel, curves)
+        _draw_curves(axes, panel, curves, _span_s(answers))
+
+
+def _span_s(answers: Answers) -> tuple[float, float]:
+    """From the first to the last moment that there is an answer for, the same for all panels."""
+    moments = [float(when) for found in answers.values() for series in found for when, _ in series["values"]]
+    return min(moments), max(moments)
 
 
 def _curves(panel: Mapping[str, Any], answers: Answers) -> list[tuple[str, bool, list[float], list[float]]]:
@@ -118,8 +124,8 @@ def _pattern(template: str, instead: str = ".*") -> str:
     )
 
 
-def _draw_curves(axes: Axes, panel: Mapping[str, Any], curves: list[Any]) -> None:
-    began_s = min(times[0] for _, _, times, _ in curves)
+def _draw_curves(axes: Axes, panel: Mapping[str, Any], curves: list[Any], span_s: tuple[float, float]) -> None:
+    began_s, ended_s = span_s
     is_stack = panel["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"] == "normal"
     if is_stack:
         _draw_stack(axes, curves, began_s)
@@ -134,6 +140,9 @@ def _draw_curves(axes: Axes, panel: Mapping[str, Any], curves: list[Any]) -> Non
     for step in steps[1:]:
         axes.axhline(step["value"], color=_LIMIT, linestyle=":", linewidth=1)
     _dress(axes, panel["fieldConfig"]["defaults"]["unit"])
+    axes.set_xlim(0, ended_s - began_s)
+    if not any(max(values) for _, _, _, values in curves) and not steps[1:]:
+        axes.set_ylim(0, 1)
 
 
 def _draw_stack(axes: Axes, curves: list[Any], began_s: float) -> None:
@@ -174,9 +183,6 @@ def _say_nothing(axes: Axes) -> None:
 
 def _dress(axes: Axes, unit: str) -> None:
     axes.set_ylim(bottom=0)
-    if axes.get_ylim()[1] < 1e-9:
-        axes.set_ylim(0, 1)
-    axes.margins(x=0)
     axes.set_axisbelow(True)
     axes.grid(color=_GRID, linewidth=0.6)
     axes.tick_params(colors=_FAINT, labelsize=7.5, length=0)
@@ -186,7 +192,7 @@ def _dress(axes: Axes, unit: str) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
-    columns = max(1, int(axes.get_figure().get_size_inches()[0] * axes.get_position().width / 1.5))
+    columns = max(1, int(axes.get_figure().get_size_inches()[0] * axes.get_position().width / 1.25))
     more = len(labels) - _SHOWN_CURVES
     if more > 0:
         handles, labels = handles[:_SHOWN_CURVES], [*labels[: _SHOWN_CURVES - 1], f"and {more + 1} more"]
