@@ -70,7 +70,7 @@ def admission_row() -> Row:
 
 
 def capacity_row() -> Row:
-    demand, capacity = SHOWN.of(recorded.DEMAND), SHOWN.of(recorded.CAPACITY)
+    demand, capacity = recorded.demand(SHOWN), SHOWN.of(recorded.CAPACITY)
     desired, maximum = (
         f"max by (horizontalpodautoscaler) ({_NAMESPACE.of(name, _OURS)})"
         for name in (foreign.HPA_DESIRED, foreign.HPA_MAXIMUM)
@@ -140,7 +140,7 @@ def hardware_row() -> Row:
                 "Slots in use",
                 "Rows of the engines' key-value caches.",
                 "percentunit",
-                [Curve(SHOWN.of(recorded.KV_USED), "{{pod}} {{stage}}")],
+                [Curve(recorded.slots_used(SHOWN), "{{pod}} {{stage}}")],
                 limit=0.9,
             ),
             Panel(

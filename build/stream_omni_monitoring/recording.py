@@ -29,6 +29,7 @@ DOOR = f'stage="{FRONT_DOOR}"'
 _JUDGED = is_one_of("outcome", "ok", "cancelled", "deadline", "error")  # turns that were let in
 FAILED_TURNS = is_one_of("outcome", "deadline", "error")
 _FOR_WANT_OF_ROOM = is_one_of("reason", "full", "waited", "engine_full")
+_USED = 'state="used"'
 _LATE_DRAIN = 0.5  # of its time, of which the chart gives 30 s by default: the rest must be seen by a scrape
 
 DEMAND = "stream_omni:demand:streams"
@@ -45,6 +46,17 @@ GATEWAY_FAILED = "stream_omni:gateway_failed:ratio_rate5m"
 def late(window: str) -> str:
     """The share of first sounds after the objective's time."""
     return f"stream_omni:first_audio_late:ratio_rate{window}"
+
+
+def demand(scope: Scope) -> str:
+    """Turns that run and that wait, of each replica."""
+    return f"{scope.sum(STREAMS_ACTIVE, DOOR, by=REPLICA)} + {scope.sum(STREAMS_WAITING, by=REPLICA)}"
+
+
+def slots_used(scope: Scope) -> str:
+    """The share of each engine's slots, of each replica."""
+    by = f"{REPLICA}, stage"
+    return f"{scope.sum(KV_SLOTS, _USED, by=by)} / {scope.sum(KV_SLOTS, by=by)}"
 
 
 def groups(objective: Objective) -> list[Group]:
@@ -67,12 +79,11 @@ def _turns() -> list[Record]:
     sound = _TEN_MINUTES.rate(AUDIO_SECONDS, by=DEPLOYMENT)
     answered = ALL.rate(gateway.REQUESTS, by=DEPLOYMENT)
     unanswered = ALL.rate(gateway.REQUESTS, 'status=~"5.."', by=DEPLOYMENT)
-    active, waiting = ALL.sum(STREAMS_ACTIVE, DOOR, by=REPLICA), ALL.sum(STREAMS_WAITING, by=REPLICA)
-    used, slots = ALL.sum(KV_SLOTS, 'state="used"', by=f"{REPLICA}, stage"), ALL.sum(KV_SLOTS, by=f"{REPLICA}, stage")
+    active = ALL.sum(STREAMS_ACTIVE, DOOR, by=REPLICA)
     return [
-        Record(DEMAND, f"{active} + {waiting}"),
+        Record(DEMAND, demand(ALL)),
         Record(CAPACITY, ALL.sum(STREAMS_CAPACITY, DOOR, by=REPLICA)),
-        Record(KV_USED, f"{used} / {slots}"),
+        Record(KV_USED, slots_used(ALL)),
         Record(DRAIN_LATE, f"{active} and {ALL.sum(DRAIN_RATIO, by=REPLICA)} > {_LATE_DRAIN}"),
         Record(REALTIME_LATE, _TEN_MINUTES.share_above(1.0, REALTIME_FACTOR, DEPLOYMENT)),
         Record(UNDERRUNS, f"60 * {_TEN_MINUTES.rate(AUDIO_UNDERRUNS, by=DEPLOYMENT)} / {sound}"),

@@ -22,8 +22,8 @@ Answers = Mapping[str, Sequence[Mapping[str, Any]]]  # by panel and curve ("12A"
 
 _PAPER, _PANEL, _TEXT, _FAINT, _GRID = "#111217", "#181b1f", "#ccccdc", "#8e8e9c", "#2c3235"
 _COLOURS = (
-    *("#73bf69", "#5794f2", "#f2cc0c", "#ff780a", "#b877d9", "#f2495c", "#8ab8ff", "#37872d"),
-    *("#fade2a", "#e02f44", "#a352cc", "#1f60c4", "#c4162a", "#96d98d", "#ffb357", "#5195ce"),
+    *("#73bf69", "#5794f2", "#f2cc0c", "#ff780a", "#b877d9", "#f2495c", "#2fc8c8", "#ffa6d0"),
+    *("#a3772a", "#e0f06a", "#1f60c4", "#c4162a", "#37872d", "#8f3bb8", "#c8c8c8", "#ffd98d"),
 )
 _LIMIT = "#f2495c"
 _COLUMN_INCHES, _PANEL_INCHES, _HEADER_INCHES, _FOOTER_INCHES = 0.6, 2.75, 0.55, 0.3
@@ -70,9 +70,8 @@ def _draw_panel(
     frame = (left + gap, bottom + gap, width - 2 * gap, _PANEL_INCHES - 2 * gap)
     scale = (1 / whole_width, 1 / whole_height, 1 / whole_width, 1 / whole_height)
     box = tuple(length * by for length, by in zip(frame, scale, strict=True))
-    figure.patches.append(
-        plt.Rectangle(box[:2], box[2], box[3], facecolor=_PANEL, edgecolor=_GRID, transform=figure.transFigure)
-    )
+    behind = {"facecolor": _PANEL, "edgecolor": _GRID, "transform": figure.transFigure, "zorder": -1}
+    figure.add_artist(plt.Rectangle(box[:2], box[2], box[3], **behind))
     figure.text(
         (left + 0.18) / whole_width,
         (bottom + _PANEL_INCHES - 0.24) / whole_height,
@@ -82,7 +81,7 @@ def _draw_panel(
         weight="bold",
         va="center",
     )
-    inside = (left + 0.72, bottom + 0.78, width - 0.95, _PANEL_INCHES - 1.22)
+    inside = (left + 0.72, bottom + 0.86, width - 0.95, _PANEL_INCHES - 1.3)
     axes = figure.add_axes(tuple(length * by for length, by in zip(inside, scale, strict=True)), facecolor=_PANEL)
     curves = _curves(panel, answers)
     if not curves:
@@ -90,7 +89,13 @@ def _draw_panel(
     elif panel["type"] == "stat":
         _draw_number(axes, panel, curves)
     else:
-        _draw_curves(axes, panel, curves)
+        _draw_curves(axes, panel, curves, _span_s(answers))
+
+
+def _span_s(answers: Answers) -> tuple[float, float]:
+    """From the first to the last moment that there is an answer for, the same for all panels."""
+    moments = [float(when) for found in answers.values() for series in found for when, _ in series["values"]]
+    return min(moments), max(moments)
 
 
 def _curves(panel: Mapping[str, Any], answers: Answers) -> list[tuple[str, bool, list[float], list[float]]]:
@@ -119,8 +124,8 @@ def _pattern(template: str, instead: str = ".*") -> str:
     )
 
 
-def _draw_curves(axes: Axes, panel: Mapping[str, Any], curves: list[Any]) -> None:
-    began_s = min(times[0] for _, _, times, _ in curves)
+def _draw_curves(axes: Axes, panel: Mapping[str, Any], curves: list[Any], span_s: tuple[float, float]) -> None:
+    began_s, ended_s = span_s
     is_stack = panel["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"] == "normal"
     if is_stack:
         _draw_stack(axes, curves, began_s)
@@ -135,6 +140,9 @@ def _draw_curves(axes: Axes, panel: Mapping[str, Any], curves: list[Any]) -> Non
     for step in steps[1:]:
         axes.axhline(step["value"], color=_LIMIT, linestyle=":", linewidth=1)
     _dress(axes, panel["fieldConfig"]["defaults"]["unit"])
+    axes.set_xlim(0, ended_s - began_s)
+    if not any(max(values) for _, _, _, values in curves) and not steps[1:]:
+        axes.set_ylim(0, 1)
 
 
 def _draw_stack(axes: Axes, curves: list[Any], began_s: float) -> None:
@@ -164,7 +172,7 @@ def _say_nothing(axes: Axes) -> None:
     axes.text(
         0.5,
         0.5,
-        "no data: nothing here exports it\n(no GPU on this machine)",
+        "no data:\nno GPU\non this machine",
         color=_FAINT,
         size=9,
         ha="center",
@@ -175,9 +183,7 @@ def _say_nothing(axes: Axes) -> None:
 
 def _dress(axes: Axes, unit: str) -> None:
     axes.set_ylim(bottom=0)
-    if axes.get_ylim()[1] < 1e-9:
-        axes.set_ylim(0, 1)
-    axes.margins(x=0)
+    axes.set_axisbelow(True)
     axes.grid(color=_GRID, linewidth=0.6)
     axes.tick_params(colors=_FAINT, labelsize=7.5, length=0)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=unit == "bool"))
@@ -186,7 +192,7 @@ def _dress(axes: Axes, unit: str) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
-    columns = max(1, int(axes.get_figure().get_size_inches()[0] * axes.get_position().width / 1.5))
+    columns = max(1, int(axes.get_figure().get_size_inches()[0] * axes.get_position().width / 1.25))
     more = len(labels) - _SHOWN_CURVES
     if more > 0:
         handles, labels = handles[:_SHOWN_CURVES], [*labels[: _SHOWN_CURVES - 1], f"and {more + 1} more"]
@@ -246,4 +252,4 @@ def _save(figure: Figure, path: Path) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", facecolor=_PAPER)
     plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(96).save(path, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(200).save(path, optimize=True)
