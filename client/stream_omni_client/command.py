@@ -30,6 +30,9 @@ COMMANDS = {
     "completion": Command("complete commands and options in your shell", "stream_omni_client.completion_command"),
     "gateway": Command("serve an OpenAI-compatible interface", "stream_omni_client.gateway.command", "gateway"),
     "serve": Command("start a server on a built directory", "stream_omni.serving.serve", "server"),
+    "drain": Command(
+        "have a server leave its balancers and wait until it serves nobody", "stream_omni.serving.drain_command"
+    ),
     "keys": Command("make, list and revoke a server's API keys", "stream_omni.serving.keys_command"),
     "build": Command("make a built directory from a checkpoint", "stream_omni_build.main", "build"),
     "eval": Command("tell how good a served system is, on questions of yours", "stream_omni_eval.command", "eval"),

@@ -19,6 +19,7 @@ from stream_omni.serving.supervisor import Supervisor
 
 _SLOW_CLIENT_S = 5.0
 _LOOKS = ("/live", "/ready", "/status")
+_ORDERS = ("/leave", "/drain")
 
 
 class AdminDoor:
@@ -74,10 +75,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse_path()
 
     def do_POST(self) -> None:
-        if self.path != "/drain":
+        if self.path not in _ORDERS:
             self._refuse_path()
         elif not self._is_of_this_machine():
-            self._answer(403, {"error": "/drain is for programs on the server's own machine"})
+            self._answer(403, {"error": f"{self.path} is for programs on the server's own machine"})
+        elif self.path == "/leave":
+            self.server.supervisor.leave()
+            self._answer(202, {"leaving": True})
         else:
             self.server.supervisor.refuse_turns()
             self._answer(202, {"draining": True})
@@ -88,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         return ip_address(self.client_address[0]).is_loopback and "Origin" not in self.headers
 
     def _refuse_path(self) -> None:
-        self._answer(404, {"error": f"there are GET {', '.join(_LOOKS)} and POST /drain"})
+        self._answer(404, {"error": f"there are GET {', '.join(_LOOKS)} and POST {', '.join(_ORDERS)}"})
 
     def _answer(self, code: int, content: dict[str, Any]) -> None:
         body = (json.dumps(content, ensure_ascii=False) + "\n").encode()

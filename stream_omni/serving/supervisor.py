@@ -67,13 +67,13 @@ class Supervisor:
         self._recoveries: deque[Recovery] = deque(maxlen=_KEPT_RECOVERIES)
         self._reloads: Counter[str] = Counter()
         self._starts = self._reloads_of_this_server = 0
-        self._ready = self._draining = False
+        self._ready = self._draining = self._leaving = False
         self._began_s = self._looked_s = time.monotonic()
 
     @property
     def is_ready(self) -> bool:
-        """Every stage has answered, none is known to be dead, and turns are let in."""
-        return self._ready and not self._draining
+        """Every stage has answered, none is known to be dead, and turns are let in and wanted."""
+        return self._ready and not (self._draining or self._leaving)
 
     @property
     def idle_s(self) -> float:
@@ -88,6 +88,7 @@ class Supervisor:
         }
         return {
             "ready": self.is_ready,
+            "leaving": self._leaving,
             "draining": self._draining,
             "broken": {what: cause for what, (cause, _) in list(self._broken.items())},
             "turns": None if running is None else {"running": running[0], "waiting": running[1]},
@@ -113,6 +114,10 @@ class Supervisor:
         except LaunchError:
             self.drain()
             raise
+
+    def leave(self) -> None:
+        """From now on this server is not ready, so that balancers send it no more; turns that come are still let in."""
+        self._leaving = True
 
     def refuse_turns(self) -> None:
         """From now on this server is not ready, and will not be again."""

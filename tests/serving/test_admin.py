@@ -72,7 +72,7 @@ def test_an_order_to_drain_ends_the_process_as_a_signal_does(admin: str, supervi
 
 def test_no_web_page_and_no_wrong_call_drains(admin: str, supervisor: Supervisor) -> None:
     assert call(admin, "/drain", "POST", Origin="http://evil.example")[0] == 403
-    assert call(admin, "/drain") == (404, {"error": "there are GET /live, /ready, /status and POST /drain"})
+    assert call(admin, "/drain") == (404, {"error": "there are GET /live, /ready, /status and POST /leave, /drain"})
     assert call(admin, "/else", "POST")[0] == 404
     assert not supervisor.status()["draining"]
 

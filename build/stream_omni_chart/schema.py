@@ -1,0 +1,94 @@
+"""values.schema.json: types from the defaults, narrowed by the comments; no key that the chart does not know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from stream_omni_chart.values_file import Value, ValuesError
+
+_STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
+_QUANTITY = {"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", "minimum": 0}
+_AMOUNTS = {"type": "object", "additionalProperties": {"$ref": "#/$defs/quantity"}}
+_TOLERATION = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "key": {"type": "string"},
+        "operator": {"enum": ["Exists", "Equal"]},
+        "value": {"type": "string"},
+        "effect": {"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
+        "tolerationSeconds": {"type": "integer"},
+    },
+}
+DEFINITIONS: dict[str, Any] = {
+    "labels": _STRINGS,
+    "quantity": _QUANTITY,
+    "port": {"type": "integer", "minimum": 1024, "maximum": 65535},
+    "resources": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"requests": _AMOUNTS, "limits": _AMOUNTS},
+    },
+    "tolerations": {"type": "array", "items": _TOLERATION},
+    "peer": {
+        "description": "Pods by the labels of their namespace and their own, or addresses.",
+        "oneOf": [
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "minProperties": 1,
+                "properties": {"namespace": {"$ref": "#/$defs/labels"}, "pods": {"$ref": "#/$defs/labels"}},
+            },
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["cidr"],
+                "properties": {"cidr": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"}},
+            },
+        ],
+    },
+}
+
+
+def schema_text(values: Sequence[Value]) -> str:
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$comment": "Written by python -m stream_omni_chart from values.yaml; change it there.",
+        "title": "Values of the chart stream-omni",
+        **_object(values),
+        "$defs": DEFINITIONS,
+    }
+    # What Helm itself hands to a chart beside the values
+    schema["properties"]["global"] = {"type": "object"}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _object(values: Sequence[Value]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {value.path[-1]: _schema(value) for value in values},
+    }
+
+
+def _schema(value: Value) -> dict[str, Any]:
+    described = {"description": value.description} if value.description else {}
+    if value.inner:
+        return described | _object(value.inner)
+    if "$ref" in value.schema:
+        return described | {"allOf": [value.schema]}
+    return described | _type(value) | value.schema
+
+
+def _type(value: Value) -> dict[str, Any]:
+    """Raises ValuesError for a default that says too little."""
+    if "enum" in value.schema or "type" in value.schema:
+        return {}
+    if isinstance(value.default, list) and "items" in value.schema:
+        return {"type": "array"}
+    for kind, name in ((bool, "boolean"), (str, "string"), (int, "integer")):  # a bool is an int, too
+        if isinstance(value.default, kind):
+            return {"type": name}
+    raise ValuesError(f"values.yaml: {'.'.join(value.path)} needs an @schema that says what it may hold")

@@ -1,0 +1,68 @@
+{{/* Names, labels and images. The argument is the root context, or a dict with "root" and "component". */}}
+
+{{- define "stream-omni.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "stream-omni.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "stream-omni.name" .) .Release.Name }}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "stream-omni.name" .) | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Alerts find autoscalers by the product in their name, whatever the release is called. */}}
+{{- define "stream-omni.scalerName" -}}
+{{- $name := printf "%s-server" (include "stream-omni.fullname" .) }}
+{{- contains "stream-omni" $name | ternary $name (printf "%s-stream-omni" $name) }}
+{{- end }}
+
+{{- define "stream-omni.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "stream-omni.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* Of everything of the release, whatever the component. */}}
+{{- define "stream-omni.releaseLabels" -}}
+app.kubernetes.io/name: {{ include "stream-omni.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "stream-omni.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 }}
+{{ include "stream-omni.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: stream-omni
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "stream-omni.metadata" -}}
+name: {{ .name | default (printf "%s-%s" (include "stream-omni.fullname" .root) .component) }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "stream-omni.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "stream-omni.image" -}}
+{{- $image := .Values.image }}
+{{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}{{ else }}{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- define "stream-omni.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "stream-omni.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "stream-omni.host" -}}
+{{ include "stream-omni.fullname" .root }}-{{ .service }}.{{ .root.Release.Namespace }}.svc
+{{- end }}

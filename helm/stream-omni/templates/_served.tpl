@@ -1,0 +1,28 @@
+{{/* Which built directory is served, where it lies, and the key under which engines are kept. */}}
+
+{{/* Engines fit one GPU product, one TensorRT, one model and one set of flags: the key is all of them. */}}
+{{- define "stream-omni.engineKey" -}}
+{{- $gpu := dict "product" .Values.gpu.product "mig" .Values.gpu.mig "count" .Values.gpu.count }}
+{{- $model := dict "streamOmni" .Values.fetch.streamOmni "cosyvoice" .Values.fetch.cosyvoice "checkpoint" .Values.build.checkpoint "voice" .Values.build.cosyvoice "claim" .Values.storage.models.existingClaim }}
+{{- $flags := dict "profile" .Values.build.profile "arguments" .Values.build.arguments "tensorrt" .Values.build.tensorrt "version" .Chart.AppVersion }}
+{{- printf "%s-%s" .Values.build.profile (dict "gpu" $gpu "model" $model "flags" $flags | toJson | sha256sum | trunc 12) }}
+{{- end }}
+
+{{/* Below the root of the engines' volume. */}}
+{{- define "stream-omni.servedPath" -}}
+{{- if eq .Values.served.from "build" }}{{ include "stream-omni.engineKey" . }}{{ else }}{{ .Values.served.path }}{{ end }}
+{{- end }}
+
+{{- define "stream-omni.repository" -}}
+{{- if eq .Values.served.from "demo" }}/served/demo{{ else }}{{ printf "/served/%s" (include "stream-omni.servedPath" .) | trimSuffix "/" }}{{ end }}
+{{- end }}
+
+{{- define "stream-omni.claim" -}}
+{{- $storage := index .root.Values.storage .volume }}
+{{- $storage.existingClaim | default (printf "%s-%s" (include "stream-omni.fullname" .root) .volume) }}
+{{- end }}
+
+{{/* A Job's specification cannot change, so its name follows from it. The argument: root, component, pod (its text). */}}
+{{- define "stream-omni.jobName" -}}
+{{- printf "%s-%s-%s" (include "stream-omni.fullname" .root) .component (.spec | sha256sum | trunc 8) }}
+{{- end }}
