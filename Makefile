@@ -11,7 +11,7 @@ AUDIT_FLAGS ?= # for example --vulnerability-service osv
 MANIFEST ?= build/demo/held_out/questions.jsonl
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test test-faults audit lint serve talk eval train-demo bench soak bench-full clean
+.PHONY: help demo test test-faults test-k8s audit lint serve talk eval train-demo bench soak bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -56,6 +56,9 @@ test-faults: $(VENV)/installed ## the slow tests: fuzzing at length, a server br
 	rm -f tests/faults/seen.jsonl
 	$(BIN)/python -m pytest -m faults
 	$(BIN)/python -m tests.faults.table
+
+test-k8s: $(VENV)/installed ## the slow tests of what runs in a cluster: several real servers, Envoy, Prometheus
+	$(BIN)/python -m pytest -m k8s
 
 audit: $(VENV)/audit/installed ## known weaknesses of the pinned dependencies; writes dist/sbom.cdx.json
 	@mkdir -p dist && rm -f dist/audit.json

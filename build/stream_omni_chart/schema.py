@@ -9,7 +9,12 @@ from typing import Any
 from stream_omni_chart.values_file import Value, ValuesError
 
 _STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
-_QUANTITY = {"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", "minimum": 0}
+_QUANTITY = {
+    "type": ["string", "integer"],
+    "pattern": r"^[0-9]{1,6}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+    "minimum": 0,
+    "maximum": 999_999,
+}
 _AMOUNTS = {"type": "object", "additionalProperties": {"$ref": "#/$defs/quantity"}}
 _TOLERATION = {
     "type": "object",
@@ -22,7 +27,18 @@ _TOLERATION = {
         "tolerationSeconds": {"type": "integer"},
     },
 }
+_CIDR = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$|^[0-9a-fA-F:]{2,39}/[0-9]{1,3}$"
+_NAME = "[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
+# What stands for the same everywhere, so that no comment need repeat it
+_BY_KEY = dict.fromkeys(
+    ("existingSecret", "existingClaim", "clientCA", "clientSecret", "caSecret", "name", "priorityClassName"),
+    {"$ref": "#/$defs/name"},
+) | {"key": {"$ref": "#/$defs/file"}, "checkpoint": {"$ref": "#/$defs/file"}}
+_MOST = 999_999  # Helm reads numbers of files as floats, and writes larger ones as 1e+06
 DEFINITIONS: dict[str, Any] = {
+    "name": {"type": "string", "pattern": f"^({_NAME})?$"},
+    "someName": {"type": "string", "pattern": f"^{_NAME}$"},
+    "file": {"type": "string", "pattern": "^[A-Za-z0-9._-]+$", "maxLength": 253},
     "labels": _STRINGS,
     "quantity": _QUANTITY,
     "port": {"type": "integer", "minimum": 1024, "maximum": 65535},
@@ -45,7 +61,7 @@ DEFINITIONS: dict[str, Any] = {
                 "type": "object",
                 "additionalProperties": False,
                 "required": ["cidr"],
-                "properties": {"cidr": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"}},
+                "properties": {"cidr": {"type": "string", "pattern": _CIDR}},
             },
         ],
     },
@@ -77,18 +93,22 @@ def _schema(value: Value) -> dict[str, Any]:
     described = {"description": value.description} if value.description else {}
     if value.inner:
         return described | _object(value.inner)
-    if "$ref" in value.schema:
-        return described | {"allOf": [value.schema]}
+    known = value.schema if "$ref" in value.schema else _BY_KEY.get(value.path[-1])
+    if known is not None:
+        return described | {"allOf": [known]}
     return described | _type(value) | value.schema
 
 
 def _type(value: Value) -> dict[str, Any]:
     """Raises ValuesError for a default that says too little."""
     if "enum" in value.schema or "type" in value.schema:
-        return {}
+        return {} if "integer" not in value.schema.get("type", ()) else {"maximum": _MOST}
     if isinstance(value.default, list) and "items" in value.schema:
         return {"type": "array"}
-    for kind, name in ((bool, "boolean"), (str, "string"), (int, "integer")):  # a bool is an int, too
-        if isinstance(value.default, kind):
-            return {"type": name}
+    if isinstance(value.default, bool):
+        return {"type": "boolean"}
+    if isinstance(value.default, int):
+        return {"type": "integer", "maximum": _MOST}
+    if isinstance(value.default, str):
+        return {"type": "string"}
     raise ValuesError(f"values.yaml: {'.'.join(value.path)} needs an @schema that says what it may hold")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stream_omni_client.errors import InvalidRequest
 
-API_KEY = "STREAM_OMNI_API_KEY"
+API_KEY, API_KEY_FILE = "STREAM_OMNI_API_KEY", "STREAM_OMNI_API_KEY_FILE"
 TLS_CA, TLS_CERT, TLS_KEY = "STREAM_OMNI_TLS_CA", "STREAM_OMNI_TLS_CERT", "STREAM_OMNI_TLS_KEY"
 
 
@@ -44,10 +44,21 @@ def choose_tls(wanted: Tls | bool | None, environment: Mapping[str, str] = os.en
 
 
 def choose_metadata(api_key: str | None, environment: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
-    """What goes with each call. Raises :class:`InvalidRequest` for a key that no header can hold."""
-    key = api_key or environment.get(API_KEY)
+    """What goes with each call. Raises :class:`InvalidRequest` for a key that no header can hold, OSError for a file of
+    one that cannot be read."""
+    key = api_key or environment.get(API_KEY) or _key_in(environment.get(API_KEY_FILE))
     if not key:
         return ()
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise InvalidRequest("the API key holds characters that no key has: spaces, line breaks or such")
     return (("authorization", f"Bearer {key}"),)
+
+
+def _key_in(file: str | None) -> str | None:
+    """As secrets are mounted. Raises InvalidRequest, OSError."""
+    if not file:
+        return None
+    try:
+        return Path(file).read_text(encoding="ascii").strip()
+    except UnicodeError as error:
+        raise InvalidRequest(f"{file} ({API_KEY_FILE}) holds characters that no key has") from error

@@ -16,9 +16,10 @@ from typing import Any
 
 from stream_omni.serving.launcher import LaunchError
 from stream_omni.serving.supervisor import Supervisor
+from stream_omni.serving.supervisor_page import CONTENT_TYPE, page_of
 
 _SLOW_CLIENT_S = 5.0
-_LOOKS = ("/live", "/ready", "/status")
+_LOOKS = ("/live", "/ready", "/status", "/metrics")
 _ORDERS = ("/leave", "/drain")
 
 
@@ -71,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if supervisor.is_ready else 503, {"ready": supervisor.is_ready})
         elif self.path == "/status":
             self._answer(200, supervisor.status())
+        elif self.path == "/metrics":
+            self._send(200, CONTENT_TYPE, page_of(supervisor))
         else:
             self._refuse_path()
 
@@ -95,9 +98,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(404, {"error": f"there are GET {', '.join(_LOOKS)} and POST {', '.join(_ORDERS)}"})
 
     def _answer(self, code: int, content: dict[str, Any]) -> None:
-        body = (json.dumps(content, ensure_ascii=False) + "\n").encode()
+        self._send(code, "application/json", json.dumps(content, ensure_ascii=False) + "\n")
+
+    def _send(self, code: int, content_type: str, text: str) -> None:
+        body = text.encode()
         self.send_response(code)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -65,7 +65,7 @@ def _turns(admin: str) -> int | None:
 
 def _call(admin: str, path: str, method: str = "GET") -> Any:
     """Raises OSError, HTTPException, ValueError."""
-    request = urllib.request.Request(f"http://{admin}{path}", method=method)  # noqa: S310 (http, as written here)
+    request = urllib.request.Request(f"http://{admin}{path}", method=method)
     with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
         return json.load(answer)
 

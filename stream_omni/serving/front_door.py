@@ -38,7 +38,7 @@ from stream_omni.serving.errors import (
     first_cause,
 )
 from stream_omni.serving.event_log import content_is_wanted, log_event
-from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, FRONT_DOOR, Recorder
+from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, DRAIN_RATIO, FRONT_DOOR, Recorder
 from stream_omni.serving.quotas import Quotas
 from stream_omni.serving.request_id import CURRENT
 from stream_omni.serving.spans import HEADER, know, own_tracer, part, reason_of
@@ -100,6 +100,7 @@ class FrontDoor:
         self._stages = Stages(StageCalls(self._loop, partial(infer, StageSecret.own()), StageProcesses(os.getppid())))
         self._closing = False
         self._notice, self._is_later_step = DrainNotice.of_environment(), is_later_step
+        self._drain_began_s = 0.0
         self._drained_by_s: float | None = None
         for target in (self._loop.run_forever, self._notice_cancellations):
             threading.Thread(target=target, daemon=True, name="front-door").start()
@@ -162,6 +163,7 @@ class FrontDoor:
             await self._quotas.enter(turn, guest.holder)
             await self._admission.enter(turn)
         guest.entered_s = time.monotonic()
+        guest.meter.reach("admission")
         try:
             async with asyncio.timeout(self._turn_timeout_s):
                 caller, send = guest.caller, partial(self._send, turn, guest)
@@ -219,14 +221,21 @@ class FrontDoor:
                     self._loop.call_soon_threadsafe(_cancel, guest)
 
     def _notice_drain(self) -> None:
+        now_s = time.monotonic()
         if self._drained_by_s is None:
-            self._drained_by_s = self._notice.deadline_s()
+            self._drain_began_s, self._drained_by_s = now_s, self._notice.deadline_s()
             if self._drained_by_s is not None and not self._is_later_step:
                 hint_ms = self._notice.retry_after_ms(self._drained_by_s)
                 self._loop.call_soon_threadsafe(self._admission.close, hint_ms)
-        elif time.monotonic() > self._drained_by_s:
+            return
+        self._recorder.set(DRAIN_RATIO, _ratio(now_s - self._drain_began_s, self._drained_by_s - self._drain_began_s))
+        if now_s > self._drained_by_s:
             for guest in list(self._guests.values()):
                 self._loop.call_soon_threadsafe(_cut, guest)
+
+
+def _ratio(over_s: float, whole_s: float) -> float:
+    return min(1.0, over_s / whole_s) if whole_s > 0 else 1.0
 
 
 def _cut(guest: _Guest) -> None:

@@ -1,6 +1,7 @@
 """Every metric of the product: its name, kind, help, labels with all their values, and buckets. Nothing else names one.
 
-Dashboards, rules and tests read this table; :mod:`stream_omni.serving.triton_metrics` exports it. Labels are bounded:
+Dashboards, rules and tests read this table. :mod:`stream_omni.serving.triton_metrics` exports ``METRICS`` on Triton's
+page, :mod:`stream_omni.serving.supervisor_page` exports ``SUPERVISOR_METRICS`` on the admin port. Labels are bounded:
 never a turn's number, never words.
 """
 
@@ -19,6 +20,12 @@ MODES = ("text_to_text", "text_to_speech", "speech_to_text", "speech_to_speech")
 UNKNOWN_MODE = "unknown"  # of a turn that ended before its request was read
 OUTCOMES = ("ok", "cancelled", "rejected", "invalid", "unauthenticated", "deadline", "error")
 SLOT_STATES = ("used", "free")
+TRITON = "tritonserver"  # the server as a whole, among what the supervisor mends
+MENDED = (FRONT_DOOR, *ENGINES, *CALLED_STAGES, "prepare", "answer", TRITON)
+# What a turn passes on its way to the first sound, one after the other; `request` is the front door's own work
+FIRST_AUDIO_PARTS = (
+    "admission", "request", "speech_tokenizer", "speech_bottom", "vision_encoder", "llm", "speech_top", "token2wav"
+)  # fmt: skip
 
 _FIRST_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 _WORK_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
@@ -80,6 +87,12 @@ FIRST_AUDIO_SECONDS = Metric(
     {"mode": ("text_to_speech", "speech_to_speech")},
     _FIRST_S,
 )
+FIRST_AUDIO_PART_SECONDS = Metric(
+    "stream_omni_first_audio_part_seconds_total",
+    "counter",
+    "What the first sounds of turns waited for, part after part; in sum the seconds of stream_omni_first_audio_seconds",
+    {"mode": ("text_to_speech", "speech_to_speech"), "part": FIRST_AUDIO_PARTS},
+)
 STAGE_SECONDS = Metric(
     "stream_omni_stage_seconds",
     "histogram",
@@ -135,7 +148,24 @@ NONFINITE = Metric(
     {"stage": (*ENGINES, *CALLED_STAGES)},
 )
 
+DRAIN_RATIO = Metric(
+    "stream_omni_drain_ratio",
+    "gauge",
+    "Of a server that drains: how much of the time that running turns get is over, up to 1; 0 of one that does not",
+)
+
 METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+READY = Metric("stream_omni_ready", "gauge", "1 where the admin port's /ready answers 200, else 0")
+BROKEN = Metric(
+    "stream_omni_broken", "gauge", "1 of what is known to be dead or silent until it answers again", {"what": MENDED}
+)
+RECOVERIES = Metric(
+    "stream_omni_recoveries_total", "counter", "How often what was dead or silent answered again", {"what": MENDED}
+)
+SUPERVISED_SECONDS = Metric("stream_omni_supervised_seconds", "gauge", "Since the supervisor began")
+
+SUPERVISOR_METRICS = (READY, BROKEN, RECOVERIES, SUPERVISED_SECONDS)
 
 
 class Recorder(Protocol):

@@ -49,11 +49,21 @@ class Asking(NamedTuple):
 
 
 class Preparation:
-    """Of one turn. ``usage`` and ``effective`` are for its `done`, complete when :meth:`prepare` has returned."""
+    """Of one turn. ``usage`` and ``effective`` are for its `done`, complete when :meth:`prepare` has returned; "
+    "``reach``
+    is told what the first sound has waited for."""
 
-    def __init__(self, stages: Stages, assets: Assets, limits: Limits, request: TurnRequest, timeout_s: float) -> None:
+    def __init__(
+        self,
+        stages: Stages,
+        assets: Assets,
+        limits: Limits,
+        request: TurnRequest,
+        timeout_s: float,
+        reach: Callable[[str], None] = lambda part: None,
+    ) -> None:
         self._stages, self._assets, self._info = stages, assets, assets.info
-        self._request, self._timeout_s = request, timeout_s
+        self._request, self._timeout_s, self._reach = request, timeout_s, reach
         self.usage = {"prompt_tokens": 0, "question_units": 0}
         self.effective = _effective(request, limits)
 
@@ -107,6 +117,7 @@ class Preparation:
         if request.audio is not None:
             units = await self._units(request.audio)
             self.usage["question_units"] = len(units)
+            self._reach("speech_tokenizer")
         question = Question(request.text, units, len(request.pictures), request.history, request.system)
         try:
             prompt = await self._in_thread(partial(build_prompt, self._assets.tokenizer, self._info, question))
@@ -114,6 +125,7 @@ class Preparation:
             raise InvalidRequestError(f"{error}; mend history or system") from error
         pictures = sum(image_token_count(p.size, self._info.image, self._info.vision) for p in request.pictures)
         self._fit_context(len(prompt.ids) - len(request.pictures) + pictures)
+        self._reach("request")
         return prompt
 
     async def _units(self, audio: NDArray[np.float32]) -> tuple[int, ...]:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 
 from stream_omni.serving.errors import blamed_stage
 from stream_omni.serving.launcher import TritonServer
-from stream_omni.serving.metrics import FRONT_DOOR
+from stream_omni.serving.metrics import FRONT_DOOR, TRITON
 from stream_omni.serving.metrics_page import MetricsPage
 from stream_omni.serving.probe import NOT_IN_TIME, is_refusal
 from stream_omni.serving.stage_processes import processor_s
 
 log = logging.getLogger(__name__)
 
-SERVER = "tritonserver"
+SERVER = TRITON
 # In the order in which a turn needs them: of a turn that is stuck, the first one without progress holds it up.
 PIPELINE = ("speech_tokenizer", "vision_encoder", "speech_bottom", "llm", "speech_top", "cosyvoice_flow", "vocoder")
 _COMPUTES_S, _COMPUTES_SHARE = 0.05, 0.005  # of one look, at least; signs of life take a tenth of that

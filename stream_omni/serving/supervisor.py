@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -66,6 +66,7 @@ class Supervisor:
         self._alive: dict[str, int] = {}  # process numbers by stage, as of when they last answered
         self._recoveries: deque[Recovery] = deque(maxlen=_KEPT_RECOVERIES)
         self._reloads: Counter[str] = Counter()
+        self._mended = Counter(dict.fromkeys((*self._stages, SERVER), 0))
         self._starts = self._reloads_of_this_server = 0
         self._ready = self._draining = self._leaving = False
         self._began_s = self._looked_s = time.monotonic()
@@ -79,6 +80,20 @@ class Supervisor:
     def idle_s(self) -> float:
         """How long the supervising thread has not come by: as long as a start takes, or it hangs."""
         return time.monotonic() - self._looked_s
+
+    @property
+    def supervised_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    @property
+    def broken(self) -> Collection[str]:
+        """Stages, or SERVER, that are known to be dead or silent."""
+        return list(self._broken)
+
+    @property
+    def mended(self) -> Mapping[str, int]:
+        """How often each stage, and SERVER, answered again."""
+        return dict(self._mended)
 
     def status(self) -> dict[str, Any]:
         """For people and tests, as JSON."""
@@ -96,7 +111,7 @@ class Supervisor:
             "stages": processes,
             "recoveries": [asdict(recovery) for recovery in list(self._recoveries)],
             "monotonic_s": time.monotonic(),
-            "supervised_s": time.monotonic() - self._began_s,
+            "supervised_s": self.supervised_s,
         }
 
     def start(self) -> None:
@@ -230,6 +245,7 @@ class Supervisor:
     def _note_mended(self, name: str) -> None:
         cause, noticed_s = self._broken.pop(name)
         now_s = time.monotonic()
+        self._mended[name] += 1
         self._recoveries.append(Recovery(name, cause, noticed_s, now_s))
         log.warning("%s: answers again after %.1f s", name, now_s - noticed_s)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from typing import Any
 
 from stream_omni.answer import Event
@@ -11,6 +12,7 @@ from stream_omni.serving.metrics import (
     AUDIO_CHUNK_GAP_SECONDS,
     AUDIO_SECONDS,
     AUDIO_UNDERRUNS,
+    FIRST_AUDIO_PART_SECONDS,
     FIRST_AUDIO_SECONDS,
     FIRST_TEXT_SECONDS,
     FIRST_TRANSCRIPT_SECONDS,
@@ -33,6 +35,8 @@ class TurnMeter:
         self._span: Span | None = None
         self._mode = UNKNOWN_MODE
         self._heard: set[str] = set()  # kinds of events
+        self._parts_s: defaultdict[str, float] = defaultdict(float)  # of the way to the first sound
+        self._reached_s = began_s  # the end of the last of them
         self._first_sound_s = self._last_sound_s = 0.0
         self._played_s = 0.0  # when a listener who plays at once will have played all
         self._after_first_s = 0.0  # of sound
@@ -53,6 +57,11 @@ class TurnMeter:
     def know(self, mode: str) -> None:
         """The request was read."""
         self._mode = mode
+        self.reach("request")
+
+    def reach(self, part: str) -> None:
+        """On its way to the first sound the turn has done with ``part``, one of FIRST_AUDIO_PARTS."""
+        self._reach(part, time.monotonic())
 
     def hear(self, event: Event) -> None:
         """An event leaves for the client."""
@@ -63,6 +72,10 @@ class TurnMeter:
             self._report[f"first_{event.kind}_ms"] = round((now_s - self._began_s) * 1000, 1)
             if self._span:
                 self._span.happen(f"first_{event.kind}")
+        if first and event.kind == "text":
+            self._reach("llm", now_s)
+        if first and event.kind == "audio":
+            self._tell_parts(now_s)
         if first and event.kind in _FIRST:
             self._recorder.observe(_FIRST[event.kind], now_s - self._began_s, mode=self._mode)
         if event.kind == "audio":
@@ -90,6 +103,16 @@ class TurnMeter:
             told["finish_reason"] = self._detail["finish_reason"]
         words = {name: self._detail.get(name) for name in ("transcript", "text")} if with_content else {}
         return {**told, **words}
+
+    def _reach(self, part: str, now_s: float) -> None:
+        self._parts_s[part] += now_s - self._reached_s
+        self._reached_s = now_s
+
+    def _tell_parts(self, now_s: float) -> None:
+        """Each stretch of time is in one part, so that they add up to the time of the first sound."""
+        self._reach("token2wav", now_s)
+        for part, part_s in self._parts_s.items():
+            self._recorder.add(FIRST_AUDIO_PART_SECONDS, part_s, mode=self._mode, part=part)
 
     def _play(self, now_s: float, sound_s: float, first: bool) -> None:
         self._recorder.add(AUDIO_SECONDS, sound_s)

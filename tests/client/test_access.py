@@ -17,6 +17,20 @@ def test_the_key_of_the_argument_goes_before_that_of_the_environment() -> None:
     assert choose_metadata(None, {}) == choose_metadata("", {}) == ()
 
 
+def test_a_key_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    environment = {"STREAM_OMNI_API_KEY_FILE": str(file)}
+    with pytest.raises(FileNotFoundError):
+        choose_metadata(None, environment)
+    file.write_text("so_file\n")  # as `stream-omni keys make > key` writes it
+    assert choose_metadata(None, environment) == (("authorization", "Bearer so_file"),)
+    both = environment | {"STREAM_OMNI_API_KEY": "so_environment"}
+    assert choose_metadata(None, both) == (("authorization", "Bearer so_environment"),)
+    file.write_bytes(b"\xff")
+    with pytest.raises(InvalidRequest, match="STREAM_OMNI_API_KEY_FILE"):
+        choose_metadata(None, environment)
+
+
 @pytest.mark.parametrize("key", ["two words", "line\n", "schlüssel", "\0"])
 def test_a_key_that_no_header_holds_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest, match="characters that no key has"):

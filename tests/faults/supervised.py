@@ -78,6 +78,10 @@ class Supervised:
     def metrics_url(self) -> str:
         return self._doors["metrics"]
 
+    @property
+    def admin_url(self) -> str:
+        return self._doors["admin"]
+
     def status(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://{self._doors['admin']}/status", timeout=_PATIENCE_S) as page:
             status: dict[str, Any] = json.load(page)

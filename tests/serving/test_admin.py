@@ -16,6 +16,7 @@ import pytest
 
 from stream_omni.serving.admin import AdminDoor
 from stream_omni.serving.launcher import LaunchError, TritonServer
+from stream_omni.serving.metrics import BROKEN, READY, RECOVERIES, SUPERVISED_SECONDS, SUPERVISOR_METRICS
 from stream_omni.serving.supervisor import Supervision, Supervisor
 from tests.serving.small_repository import make_repository
 
@@ -49,6 +50,24 @@ def test_a_server_that_has_not_answered_is_not_ready(admin: str, supervisor: Sup
     assert status["stages"].keys() == {"stream_omni", "llm", "vocoder"} and status["recoveries"] == []
 
 
+def test_its_own_metrics_are_those_of_the_table(admin: str, supervisor: Supervisor) -> None:
+    supervisor._note("vocoder", "a test says so")
+    with urllib.request.urlopen(f"http://{admin}/metrics") as page:
+        assert page.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        text = page.read().decode()
+    families = [line.split(maxsplit=3)[2:] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert families == [[metric.name, metric.kind] for metric in SUPERVISOR_METRICS]
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(values.pop(SUPERVISED_SECONDS.name)) > 0
+    whats = ("llm", "stream_omni", "vocoder", "tritonserver")
+    assert values == {
+        READY.name: "0.0",
+        **{f'{BROKEN.name}{{what="{what}"}}': str(float(what == "vocoder")) for what in whats},
+        **{f'{RECOVERIES.name}{{what="{what}"}}': "0.0" for what in whats},
+    }
+    assert {*whats} <= {*BROKEN.labels["what"]} == {*RECOVERIES.labels["what"]}
+
+
 def test_a_supervisor_that_does_not_come_by_does_not_live(admin: str, supervisor: Supervisor) -> None:
     supervisor._looked_s = time.monotonic()
     assert call(admin, "/live") == (200, {"live": True})
@@ -72,9 +91,11 @@ def test_an_order_to_drain_ends_the_process_as_a_signal_does(admin: str, supervi
 
 def test_no_web_page_and_no_wrong_call_drains(admin: str, supervisor: Supervisor) -> None:
     assert call(admin, "/drain", "POST", Origin="http://evil.example")[0] == 403
-    assert call(admin, "/drain") == (404, {"error": "there are GET /live, /ready, /status and POST /leave, /drain"})
+    paths = "there are GET /live, /ready, /status, /metrics and POST /leave, /drain"
+    assert call(admin, "/drain") == (404, {"error": paths})
+    assert call(admin, "/leave", "POST", Origin="http://evil.example")[0] == 403
     assert call(admin, "/else", "POST")[0] == 404
-    assert not supervisor.status()["draining"]
+    assert not supervisor.status()["draining"] and not supervisor.status()["leaving"]
 
 
 def test_a_port_that_is_taken_is_said(supervisor: Supervisor) -> None:

@@ -15,6 +15,9 @@ from stream_omni.serving.metrics import (
     AUDIO_UNDERRUNS,
     BATCH_SIZE,
     CANCEL_RELEASE_SECONDS,
+    DRAIN_RATIO,
+    FIRST_AUDIO_PART_SECONDS,
+    FIRST_AUDIO_PARTS,
     FIRST_AUDIO_SECONDS,
     FIRST_TEXT_SECONDS,
     FIRST_TRANSCRIPT_SECONDS,
@@ -196,6 +199,25 @@ def test_times_are_the_clients(told: tuple[list[Watched], Scrape, Scrape]) -> No
     assert grown(REALTIME_FACTOR) == pytest.approx(sum(factors), abs=ON_THE_WAY_S * len(factors))
     lasted_s = sum(turn.came[-1][0] - turn.began_s for turn in turns)
     assert 0 <= lasted_s - grown(STAGE_SECONDS, stage=FRONT_DOOR) < ON_THE_WAY_S * len(turns)
+
+
+def test_the_parts_of_the_first_sound_add_up_to_it(told: tuple[list[Watched], Scrape, Scrape]) -> None:
+    _, before, after = told
+
+    def grown(metric: Metric, part: str = "", **labels: str) -> float:
+        return after.total(metric, part, **labels) - before.total(metric, part, **labels)
+
+    for mode in FIRST_AUDIO_SECONDS.labels["mode"]:
+        parts_s = {part: grown(FIRST_AUDIO_PART_SECONDS, mode=mode, part=part) for part in FIRST_AUDIO_PARTS}
+        assert sum(parts_s.values()) == pytest.approx(grown(FIRST_AUDIO_SECONDS, "_sum", mode=mode), abs=1e-6)
+        spoken = mode == "speech_to_speech"  # the question; of pictures there is one, with a written question
+        assert {part for part, part_s in parts_s.items() if part_s == 0} == (
+            {"vision_encoder"} if spoken else {"speech_tokenizer"}
+        )
+
+
+def test_a_server_that_does_not_drain_says_so(server: TritonServer) -> None:
+    assert Scrape(server.metrics_url)(DRAIN_RATIO) == 0
 
 
 def test_places_are_those_of_the_profile(server: TritonServer) -> None:

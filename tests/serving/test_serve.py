@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from stream_omni.serving.metrics import DRAIN_RATIO
 from tests.serving.raw_client import Stream, ask
+from tests.serving.scrape import Scrape
 from tests.serving.test_admin import call
 from tests.serving.test_launcher import wait_until_gone
 
@@ -47,6 +49,7 @@ def test_it_says_ready_when_it_is_drains_and_leaves_nothing(built_directory: Pat
     assert re.match(
         r"DRAINING retry_after_ms=\d+: the server is about to stop; send the turn to another", refused or ""
     )
+    assert 0 < Scrape(doors["metrics"])(DRAIN_RATIO) < 1
     cut = long.finish()
     assert re.match(r"DRAINING retry_after_ms=2000: the server stops and could wait no longer", cut.error or "")
     serving.communicate(timeout=20)

@@ -65,6 +65,7 @@ def test_a_dead_stage_is_loaded_again_and_the_others_go_on(supervisor: Superviso
     (recovery,) = supervisor.status()["recoveries"]
     assert (recovery["what"], recovery["cause"]) == (STAGE, "its process ended")
     assert supervisor.status()["stages"][STAGE]["reloads"] == 1
+    assert supervisor.mended == {STAGE: 1, OTHER: 0, FRONT_DOOR: 0, SERVER: 0}
 
 
 def test_a_dead_front_door_breaks_its_clients_connections(supervisor: Supervisor) -> None:

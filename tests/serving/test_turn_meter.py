@@ -12,6 +12,7 @@ from stream_omni.serving.metrics import (
     AUDIO_CHUNK_GAP_SECONDS,
     AUDIO_SECONDS,
     AUDIO_UNDERRUNS,
+    FIRST_AUDIO_PART_SECONDS,
     FIRST_AUDIO_SECONDS,
     FIRST_TEXT_SECONDS,
     FIRST_TRANSCRIPT_SECONDS,
@@ -54,6 +55,28 @@ def test_a_piece_that_comes_after_all_was_played_is_an_underrun(monkeypatch: pyt
     assert notes.counted[key(AUDIO_SECONDS)] == pytest.approx(5.1)
     assert notes.observed[key(AUDIO_CHUNK_GAP_SECONDS)] == pytest.approx([1.5, 0.5, 2.4, 0.6])
     assert notes.observed[key(REALTIME_FACTOR)] == pytest.approx([5.0 / 4.1])
+
+
+def test_the_way_to_the_first_sound_is_told_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at(now_s: float) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: now_s)
+
+    notes = Notebook()
+    meter = TurnMeter(notes, 0.0)
+    at(0.1), meter.reach("admission")
+    at(0.3), meter.know("speech_to_speech")
+    at(0.6), meter.reach("speech_bottom")
+    at(0.7), meter.reach("speech_top")
+    assert not notes.counted
+    at(1.1), meter.hear(Event("text", 0))
+    at(1.2), meter.hear(Event("text", 1))
+    at(1.6), meter.reach("speech_top")
+    for now_s in (2.2, 3.0):  # the second piece is in no part
+        at(now_s), meter.hear(Event("audio", 2, samples=np.zeros(RATE_HZ, np.int16), sample_rate_hz=RATE_HZ))
+        meter.reach("speech_top")
+    told = {name[2]: seconds for name, seconds in notes.counted.items() if name[0] == FIRST_AUDIO_PART_SECONDS.name}
+    parts = {"admission": 0.1, "request": 0.2, "speech_bottom": 0.3, "speech_top": 0.6, "llm": 0.4, "token2wav": 0.6}
+    assert told == pytest.approx(parts)
 
 
 def test_a_turn_that_was_never_read_has_no_mode() -> None:

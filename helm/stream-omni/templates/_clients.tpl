@@ -69,7 +69,7 @@ own round robin spreads turns. */}}
 {{- define "stream-omni.secretVolume" -}}
 - name: {{ .name }}
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
 {{- end }}
 
@@ -77,7 +77,7 @@ own round robin spreads turns. */}}
 {{- define "stream-omni.caVolume" -}}
 - name: {{ .name }}
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
     items:
       - key: ca.crt

@@ -15,7 +15,7 @@ securityContext:
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -49,11 +49,11 @@ volumes:
   - name: tmp
     emptyDir: {}
   - name: shared-memory
-    emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory }}}
+    emptyDir: {medium: Memory, sizeLimit: {{ .Values.server.sharedMemory | quote }}}
   - name: models
-    persistentVolumeClaim: {claimName: {{ .Values.storage.models.existingClaim }}, readOnly: true}
+    persistentVolumeClaim: {claimName: {{ .Values.storage.models.existingClaim | quote }}, readOnly: true}
   - name: served
-    persistentVolumeClaim: {claimName: {{ .Values.storage.engines.existingClaim }}}
+    persistentVolumeClaim: {claimName: {{ .Values.storage.engines.existingClaim | quote }}}
 {{- end }}
 
 {{- define "stream-omni.fetchPod" -}}
@@ -88,7 +88,7 @@ volumes:
   - name: tmp
     emptyDir: {}
   - name: models
-    persistentVolumeClaim: {claimName: {{ .Values.storage.models.existingClaim }}}
+    persistentVolumeClaim: {claimName: {{ .Values.storage.models.existingClaim | quote }}}
   {{- if $token.existingSecret }}
   {{- include "stream-omni.secretVolume" (dict "name" "token" "secret" $token.existingSecret) | nindent 2 }}
   {{- end }}

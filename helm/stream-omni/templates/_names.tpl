@@ -21,15 +21,15 @@
 {{- end }}
 
 {{- define "stream-omni.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "stream-omni.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "stream-omni.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{/* Of everything of the release, whatever the component. */}}
 {{- define "stream-omni.releaseLabels" -}}
-app.kubernetes.io/name: {{ include "stream-omni.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "stream-omni.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "stream-omni.labels" -}}
@@ -44,8 +44,8 @@ app.kubernetes.io/part-of: stream-omni
 {{- end }}
 
 {{- define "stream-omni.metadata" -}}
-name: {{ .name | default (printf "%s-%s" (include "stream-omni.fullname" .root) .component) }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | default (printf "%s-%s" (include "stream-omni.fullname" .root) .component) | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "stream-omni.labels" . | nindent 2 }}
 {{- end }}

@@ -4,7 +4,7 @@
 {{- define "stream-omni.peers" -}}
 {{- range . }}
 {{- if .cidr }}
-- ipBlock: {cidr: {{ .cidr }}}
+- ipBlock: {cidr: {{ .cidr | quote }}}
 {{- else }}
 - namespaceSelector: {matchLabels: {{ .namespace | default dict | toJson }}}
   podSelector: {matchLabels: {{ .pods | default dict | toJson }}}

@@ -1,7 +1,7 @@
 {{/* What every pod has in common: the restricted profile, no token, a directory to write to. */}}
 
 {{- define "stream-omni.podSecurity" -}}
-serviceAccountName: {{ include "stream-omni.serviceAccount" .root }}
+serviceAccountName: {{ include "stream-omni.serviceAccount" .root | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -15,7 +15,7 @@ securityContext:
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -29,7 +29,7 @@ securityContext:
 {{- end }}
 
 {{- define "stream-omni.imageOfOurs" -}}
-image: {{ include "stream-omni.image" . }}
+image: {{ include "stream-omni.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end }}
 
@@ -73,7 +73,7 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- if and .Values.gpu.count .Values.gpu.runtimeClass }}
-runtimeClassName: {{ .Values.gpu.runtimeClass }}
+runtimeClassName: {{ .Values.gpu.runtimeClass | quote }}
 {{- end }}
 {{- end }}
 

@@ -12,7 +12,7 @@
 
 {{- define "stream-omni.serveArguments" -}}
 {{- $server := .Values.server }}
-- --repository={{ include "stream-omni.repository" . }}
+- {{ printf "--repository=%s" (include "stream-omni.repository" .) | quote }}
 - --host=0.0.0.0
 - --grpc-port={{ $server.ports.grpc }}
 - --http-port={{ $server.ports.http }}
@@ -76,7 +76,7 @@ livenessProbe:
       test -f "$0/manifest.json" && exit 0
       echo "$0 holds no complete build: the build Job of this release has not ended well (kubectl logs), or served.path is wrong" >&2
       exit 1
-    - {{ include "stream-omni.repository" . }}
+    - {{ include "stream-omni.repository" . | quote }}
   {{- end }}
   env:
     {{- include "stream-omni.environment" . | nindent 4 }}

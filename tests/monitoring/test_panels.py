@@ -1,0 +1,137 @@
+"""Every panel shows something: real servers behind a real Envoy and a gateway, under load and a fault, read by a real
+Prometheus, whose answers to the panels' queries are drawn."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stream_omni_monitoring.foreign_names import OF_GPU, OF_KUBERNETES
+
+from tests.client.envoy_process import envoy
+from tests.client.gateway.gateway_process import gateway_process
+from tests.faults.supervised import Supervised
+from tests.monitoring.conftest import DASHBOARDS, filled, panels_of
+from tests.monitoring.drawing import draw_rows
+from tests.monitoring.load import load
+from tests.monitoring.metric_names import asked
+from tests.monitoring.prometheus_process import SCRAPE_S, Prometheus, Target, prometheus
+
+pytestmark = pytest.mark.k8s
+
+LASTS_S = float(os.environ.get("STREAM_OMNI_STAND_S", 150))
+KILLED_AFTER, DRAINED_AFTER = 0.4, 0.75  # of the time
+RATES_OVER = "20s"  # ten scrapes
+NOTE = (
+    "Drawn from Prometheus' answers by the tests, not by Grafana: two servers of a tiny random model on "
+    "{processors} CPU cores, "
+    "a stage killed at {killed}, a server drained from {drained} on."
+)
+HIDDEN = {*OF_GPU, *OF_KUBERNETES}  # what no program here exports
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What Prometheus said of the stand's time: by dashboard, then by panel and curve (`12A`)."""
+
+    answers: Mapping[str, Mapping[str, list[dict[str, Any]]]]
+    firing: set[str]
+
+
+@pytest.fixture(scope="module")
+def watched(built_directory: Path, prometheus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    folder = tmp_path_factory.mktemp("stand")
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(Supervised(built_directory, folder / f"server-{n}.log", drain_timeout_s=20))
+            for n in (0, 1)
+        ]
+        proxy = stack.enter_context(envoy(folder, *(server.grpc_url for server in servers)))
+        gateway = stack.enter_context(gateway_process(proxy.url))
+        targets = [Target("server", f"omni-server-{n}", server.metrics_url) for n, server in enumerate(servers)]
+        targets += [Target("supervisor", f"omni-server-{n}", server.admin_url) for n, server in enumerate(servers)]
+        targets.append(Target("gateway", "omni-gateway-0", gateway.address))
+        targets.append(Target("envoy", "omni-envoy-0", proxy.admin, "/stats/prometheus"))
+        running = stack.enter_context(prometheus(prometheus_folder, folder, targets))
+        began_s = time.time()
+        with load(proxy.url, gateway.url):
+            _spoil(servers[1])
+        ended_s = time.time()
+        answers = {path.stem: _ask(running, path, began_s, ended_s) for path in DASHBOARDS}
+        alerts = running.ask(
+            "query", query=f"max_over_time(ALERTS{{alertstate='firing'}}[{round(ended_s - began_s)}s])"
+        )
+    (folder / "answers.json").write_text(json.dumps(answers))
+    return Watched(answers, {alert["metric"]["alertname"] for alert in alerts["result"]})
+
+
+def _spoil(server: Supervised) -> None:
+    """Kill one of its stages, later end it while it is busy."""
+    time.sleep(LASTS_S * KILLED_AFTER)
+    os.kill(server.processes()["vocoder"], signal.SIGKILL)
+    time.sleep(LASTS_S * (DRAINED_AFTER - KILLED_AFTER))
+    server.order_drain()
+    time.sleep(LASTS_S * (1 - DRAINED_AFTER))
+
+
+def _ask(running: Prometheus, dashboard: Path, began_s: float, ended_s: float) -> dict[str, list[dict[str, Any]]]:
+    return {
+        f"{panel['id']}{target['refId']}": running.series(
+            filled(target["expr"], RATES_OVER), began_s, ended_s, SCRAPE_S
+        )
+        for panel in panels_of(dashboard)
+        for target in panel["targets"]
+    }
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_curve_of_every_panel_has_values(watched: Watched, dashboard: Path) -> None:
+    empty = []
+    for panel in panels_of(dashboard):
+        for target in panel["targets"]:
+            found = watched.answers[dashboard.stem][f"{panel['id']}{target['refId']}"]
+            has_values = any(math.isfinite(float(value)) for series in found for _, value in series["values"])
+            if not has_values and not asked([target["expr"]]) & HIDDEN:
+                empty.append(f"{panel['title']}: {target['expr']}")
+    assert not empty, "\n".join(empty)
+
+
+def test_what_was_done_to_the_servers_is_seen(watched: Watched) -> None:
+    def highest(title: str, wanted: Callable[[Mapping[str, str]], bool] = lambda labels: True) -> float:
+        (dashboard,) = (path for path in DASHBOARDS if "server" in path.stem)
+        (panel,) = (panel for panel in panels_of(dashboard) if panel["title"] == title)
+        found = [watched.answers[dashboard.stem][f"{panel['id']}{target['refId']}"] for target in panel["targets"]]
+        return max(
+            float(value)
+            for series in itertools.chain(*found)
+            if wanted(series["metric"])
+            for _, value in series["values"]
+            if math.isfinite(float(value))
+        )
+
+    assert highest("Turns refused with a retry hint", lambda labels: labels["reason"] in ("full", "waited")) > 0
+    assert highest("Broken now, and mended", lambda labels: labels["pod"] == "omni-server-1") > 0
+    assert highest("Drain time used", lambda labels: labels["pod"] == "omni-server-1") > 0
+    assert highest("Drain time used", lambda labels: labels["pod"] == "omni-server-0") == 0
+    assert highest("Streams of each replica", lambda labels: "pod" in labels) > 2
+    assert "StreamOmniWatchdog" in watched.firing and "StreamOmniNonFiniteOutput" not in watched.firing
+
+
+def test_the_pictures_are_drawn(watched: Watched, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("STREAM_OMNI_PICTURES", tmp_path))
+    moments = {"killed": KILLED_AFTER, "drained": DRAINED_AFTER}
+    told = {name: f"{int(LASTS_S * share) // 60}:{int(LASTS_S * share) % 60:02d}" for name, share in moments.items()}
+    note = NOTE.format(processors=os.cpu_count(), **told)
+    for dashboard in DASHBOARDS:
+        drawn = draw_rows(json.loads(dashboard.read_text()), watched.answers[dashboard.stem], note, folder)
+        assert drawn and all(5_000 < path.stat().st_size < 150_000 for path in drawn)
