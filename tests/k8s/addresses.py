@@ -1,5 +1,5 @@
-"""Addresses of pods on one machine. All of 127.0.0.0/8 is loopback, so each pod has an address of its own and the chart's
-ports stay as they are; two runs of the tests take different networks."""
+"""Addresses of pods on one machine. All of 127.0.0.0/8 is loopback, so each pod has an address of its own and the
+chart's ports stay as they are; two runs of the tests take different networks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What Kubernetes' HorizontalPodAutoscaler decides, after its documentation ("Horizontal Pod Autoscaling", algorithm details and
-configurable scaling behavior) and, where that says nothing, the controller of Kubernetes 1.28 to 1.33."""
+"""What Kubernetes' HorizontalPodAutoscaler decides, after its documentation ("Horizontal Pod Autoscaling": algorithm
+details, configurable scaling behavior) and, where that says nothing, after what its controller does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOLERANCE = 0.1  # of the ratio, within which nothing is scaled
 SYNC_S = 15.0  # between two decisions
 
 
-class NoMetric(Exception):
+class NoMetric(Exception):  # noqa: N818 (an answer, not a fault)
     """Of none of the pods that count is the metric known."""
 
 

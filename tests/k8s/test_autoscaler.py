@@ -30,7 +30,10 @@ FOUR_OR_TENTH = [
 
 def autoscaler(scale_up: dict[str, Any] | None = None, scale_down: dict[str, Any] | None = None) -> Autoscaler:
     """The defaults, but for what is given."""
-    behaviour = {"scaleUp": DEFAULTS["scaleUp"] | (scale_up or {}), "scaleDown": DEFAULTS["scaleDown"] | (scale_down or {})}
+    behaviour = {
+        "scaleUp": DEFAULTS["scaleUp"] | (scale_up or {}),
+        "scaleDown": DEFAULTS["scaleDown"] | (scale_down or {}),
+    }
     return Autoscaler({"minReplicas": 1, "maxReplicas": 1000, "behavior": behaviour})
 
 
@@ -105,7 +108,10 @@ def test_a_policy_holds_for_its_period_however_often_one_looks() -> None:
 
 
 def test_min_takes_the_smaller_change_and_disabled_none() -> None:
-    policies = [{"type": "Percent", "value": 10, "periodSeconds": 60}, {"type": "Pods", "value": 5, "periodSeconds": 60}]
+    policies = [
+        {"type": "Percent", "value": 10, "periodSeconds": 60},
+        {"type": "Pods", "value": 5, "periodSeconds": 60},
+    ]
     quick = {"stabilizationWindowSeconds": 0, "policies": policies}
     assert autoscaler(scale_down=quick | {"selectPolicy": "Min"}).decide(60.0, 100, 10) == 95
     assert autoscaler(scale_down=quick).decide(60.0, 100, 10) == 90

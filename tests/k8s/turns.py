@@ -9,7 +9,13 @@ from typing import Any
 
 from stream_omni_client import AudioDelta, StreamOmni, StreamOmniError, TextDelta
 
-LONG: dict[str, Any] = {"text": "Tell me a tale", "output": "speech", "max_tokens": 300, "max_audio_ms": 40_000, "seed": 3}
+LONG: dict[str, Any] = {
+    "text": "Tell me a tale",
+    "output": "speech",
+    "max_tokens": 300,
+    "max_audio_ms": 40_000,
+    "seed": 3,
+}
 SHORT: dict[str, Any] = {"text": "Hello", "output": "speech", "max_tokens": 8, "max_audio_ms": 400, "seed": 5}
 
 
