@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ def test_from_80_to_10_the_documentations_steps_are_taken() -> None:
         found.append(scaler.decide(60.0 * minute, found[-1], 10))
     assert found[:3] == [80, 72, 64]  # 8, and a tenth of 72 is 7.2, rounded up to 8
     below_40 = [replicas for replicas in found if replicas <= 40]
-    assert all(before - after == 4 for before, after in zip(below_40, below_40[1:], strict=False) if after > 10)
+    assert all(before - after == 4 for before, after in pairwise(below_40) if after > 10)
     assert found[-1] == 10
 
 

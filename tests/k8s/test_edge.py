@@ -1,4 +1,4 @@
-"""Three real servers behind the chart's Envoy: turns are spread, and nobody but those on a killed server notices anything."""
+"""Three real servers behind the chart's Envoy: turns are spread, and only those on a killed server notice anything."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""More users, then fewer: Kubernetes' algorithm, on a real Prometheus' answers to the chart's own queries, scales real servers
-behind the chart's Envoy."""
+"""More users, then fewer: Kubernetes' algorithm, on a real Prometheus' answers to the chart's own queries, scales real
+servers behind the chart's Envoy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def test_with_all_replicas_nobody_is_refused_and_the_load_is_shared(run: Run) ->
 
 def test_it_goes_up_once_and_down_once(run: Run) -> None:
     wanted = [look["wanted"] for look in run.looks]
-    changes = [after - before for before, after in zip(wanted, wanted[1:], strict=False) if after != before]
+    changes = [after - before for before, after in pairwise(wanted) if after != before]
     assert changes == sorted(changes, key=lambda change: change < 0), changes
     assert sum(change for change in changes if change > 0) == MOST_REPLICAS - 1
     assert [change for change in changes if change < 0] == [-1] * (MOST_REPLICAS - 1)  # one pod a period

@@ -17,8 +17,8 @@ _BREATH_S = 0.05
 
 @dataclass
 class Users:
-    """Used with ``with``, of at most ``most`` at once. ``endings`` counts turns that are done, refused, or dropped: ended
-    by an error. ``errors`` are those of the dropped."""
+    """Used with ``with``, at most ``most`` at once. ``endings`` counts turns that are done, refused, or dropped (ended
+    by an error); ``errors`` are those of the dropped."""
 
     url: str
     most: int
