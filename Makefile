@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVED ?= served
 MINUTES ?= 60
+# where `make test-realsize` works; removed in the end
+REALSIZE ?= dist/realsize
 # --no-compile: Python compiles what is imported when it is, which spares a quarter of the installation
 PIP_FLAGS ?= -q --no-compile
 AUDIT_FLAGS ?= # for example --vulnerability-service osv
@@ -11,7 +13,7 @@ AUDIT_FLAGS ?= # for example --vulnerability-service osv
 MANIFEST ?= build/demo/held_out/questions.jsonl
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test test-faults test-k8s audit lint serve talk eval train-demo bench soak bench-full clean
+.PHONY: help demo test test-faults test-engines test-realsize test-gpu test-k8s audit lint serve talk eval train-demo bench soak bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -59,6 +61,15 @@ test-faults: $(VENV)/installed ## the slow tests: fuzzing at length, a server br
 
 test-k8s: $(VENV)/installed ## the slow tests of what runs in a cluster: several real servers, Envoy, Prometheus
 	$(BIN)/python -m pytest -m k8s
+
+test-engines: $(VENV)/installed ## every stage at its real size through TensorRT's compiler, on a machine without a GPU
+	$(BIN)/python -m pytest -m engines
+
+test-realsize: $(VENV)/installed ## convert and export a random checkpoint of real size: 20 to 50 GB of disk in REALSIZE
+	$(BIN)/python -m stream_omni_build.engines.real_size --work $(REALSIZE)
+
+test-gpu: $(VENV)/installed ## on a machine with a GPU: numbers, engines and times; PART=torch or engines for one part
+	$(BIN)/python -m pytest -m gpu -rs tests/gpu$(if $(PART),/test_$(PART).py)
 
 audit: $(VENV)/audit/installed ## known weaknesses of the pinned dependencies; writes dist/sbom.cdx.json
 	@mkdir -p dist && rm -f dist/audit.json

@@ -41,6 +41,11 @@ class Graph:
         """The caches as outputs of an exported graph, whose inputs and outputs may not share names."""
         return [f"updated_{name}" for name in self.cache_names()]
 
+    def new_cache_names(self) -> list[str]:
+        """Of a graph that gives only the new keys and values, [B, kv_heads, T, head_size], and leaves its caches alone:
+        what TensorRT runs, which would copy a whole cache to update it."""
+        return [f"new_{name}" for name in self.cache_names()]
+
 
 def graphs(info: ModelInfo) -> dict[str, Graph]:
     """All graphs of a checkpoint by name. Those of the vocoder are present when the checkpoint has one."""

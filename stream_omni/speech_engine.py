@@ -11,7 +11,8 @@ from stream_omni.graphs import WINDOW_TOKENS, graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.batched_engine import BatchedEngine
 from stream_omni.runtime.events import Event
-from stream_omni.runtime.prefill import reusable_tokens
+from stream_omni.runtime.memory import Held, memory_of
+from stream_omni.runtime.prefill import chunk_tokens_of, reusable_tokens
 from stream_omni.runtime.prefixes import content_of
 from stream_omni.runtime.prompt_reader import PromptReader, Reading
 from stream_omni.runtime.session import Array, Session
@@ -68,7 +69,7 @@ class _Turn:
     row: int = -1
     made: int = 0
     last_id: int = -1
-    fed: Array | None = None  # [H]: bottom output of last_id, waiting for its text and the top stack
+    fed: Held | None = None  # [H]: bottom output of last_id, waiting for its text and the top stack
     label: int = -1
     ctc_margin: float = float("inf")
     counted: int = 0  # labels that moved the text on
@@ -104,9 +105,11 @@ class SpeechEngine(BatchedEngine[_Turn]):
         self._speakable = speakable
         self._ids = np.array(info.speech_ids)
         described = graphs(info)
-        self._bottom_caches = KeyValueCaches(described["speech_bottom_step"], info.llama, slots)
-        self._top_caches = KeyValueCaches(described["speech_top"], info.llama, slots)
-        self._prompts = PromptReader(self._top_caches, prefix_bytes)
+        self._memory = memory_of(top)
+        bottom, sizes = described["speech_bottom_step"], info.llama
+        self._bottom_caches = KeyValueCaches(bottom, sizes, slots, memory_of(bottom_step))
+        self._top_caches = KeyValueCaches(described["speech_top"], sizes, slots, self._memory)
+        self._prompts = PromptReader(self._top_caches, prefix_bytes, chunk_tokens_of(top))
         super().__init__(slots, [self._bottom_caches, self._top_caches])
 
     @property
@@ -193,10 +196,11 @@ class SpeechEngine(BatchedEngine[_Turn]):
 
     def _speak(self, turns: Sequence[_Turn]) -> list[Event]:
         begin, end = span(turns)
-        hidden = np.zeros((end - begin, 1, self._info.llama.hidden), np.float32)
-        for turn in turns:
-            hidden[turn.row - begin, 0] = turn.fed
-            turn.fed = None
+        hidden = self._memory.zeros((end - begin, 1, self._info.llama.hidden))
+        with self._memory.ordered():
+            for turn in turns:
+                hidden[turn.row - begin, 0] = turn.fed
+                turn.fed = None
         outputs = self._run_top(turns, hidden, begin)
         for turn in turns:
             self._top_caches.lengths[turn.row] += 1
@@ -218,7 +222,7 @@ class SpeechEngine(BatchedEngine[_Turn]):
         turn.prompt = None
         return self._continue([turn], outputs)
 
-    def _run_top(self, turns: Sequence[_Turn], hidden: Array, begin: int) -> dict[str, Array]:
+    def _run_top(self, turns: Sequence[_Turn], hidden: Held, begin: int) -> dict[str, Array]:
         """The top stack over ``hidden`` [B, T, H], the rows from ``begin``; text and logits only for ``turns``."""
         size, tokens, _ = hidden.shape
         rows = np.array([turn.row - begin for turn in turns], np.int64)

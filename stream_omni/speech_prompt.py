@@ -9,7 +9,8 @@ import numpy as np
 
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
-from stream_omni.runtime.prefill import chunk_end, reusable_tokens
+from stream_omni.runtime.memory import memory_of
+from stream_omni.runtime.prefill import chunk_end, chunk_tokens_of, reusable_tokens
 from stream_omni.runtime.prefixes import Prefixes, content_of
 from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.slots import KeyValueCaches
@@ -41,7 +42,7 @@ def read_prompt(
     if not 0 < len(ids) <= info.context_tokens:
         raise ValueError(f"the prompt has {len(ids)} positions; at least one and at most {info.context_tokens} fit")
     graph = graphs(info)["speech_bottom"]
-    caches = KeyValueCaches(graph, info.llama, slots=1)
+    caches = KeyValueCaches(graph, info.llama, slots=1, memory=memory_of(speech_bottom))
     # of a prompt that is all shared no logits are made, and nothing needs to remain
     shared = len(ids) if shared_tokens >= len(ids) else reusable_tokens(shared_tokens, len(ids))
     content = content_of(ids[:shared])
@@ -69,7 +70,7 @@ def read_prompt(
 def _read_rest(speech_bottom: Session, ids: Array, caches: KeyValueCaches) -> Iterator[dict[str, Array]]:
     """The outputs of each chunk of what the caches do not hold yet."""
     while (begin := int(caches.lengths[0])) < len(ids):
-        end = chunk_end(begin, len(ids))
+        end = chunk_end(begin, len(ids), chunk_tokens_of(speech_bottom))
         inputs = {"ids": ids[None, begin:end], "positions": np.arange(begin, end, dtype=np.int64)[None]}
         yield speech_bottom.run(inputs, caches.view(0, 1, end - begin))
         caches.lengths[0] = end

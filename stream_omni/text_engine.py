@@ -11,7 +11,8 @@ from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.batched_engine import BatchedEngine
 from stream_omni.runtime.events import Event
-from stream_omni.runtime.prefill import reusable_tokens
+from stream_omni.runtime.memory import finds_best_there, memory_of
+from stream_omni.runtime.prefill import chunk_tokens_of, reusable_tokens
 from stream_omni.runtime.prefixes import content_of
 from stream_omni.runtime.prompt_reader import PromptReader, Reading
 from stream_omni.runtime.session import Array, Runtime, Session
@@ -38,6 +39,22 @@ class TextRequest:
     top_p: float = 1.0
     seed: int = 0
     shared_tokens: int = 0
+
+
+def check_text_request(request: TextRequest, info: ModelInfo) -> None:
+    """Raises ValueError, with the numbers, for a request that can never run."""
+    taken, given = int((request.ids == FROM_EMBEDS).sum()), len(request.embeds)
+    if taken != given:
+        raise ValueError(f"the prompt takes {taken} rows of embeddings, {given} were given")
+    if not 0 < len(request.ids) < info.context_tokens:
+        raise ValueError(f"the prompt has {len(request.ids)} positions; 1 to {info.context_tokens - 1} fit")
+    text_size = info.vocabulary.text_size
+    if request.ids.min() < FROM_EMBEDS or request.ids.max() >= text_size:
+        raise ValueError(f"the prompt has an id outside the text vocabulary of {text_size} ids")
+    if not np.isfinite(request.embeds).all():
+        raise ValueError("the prompt's embeddings are not finite")
+    if request.max_tokens < 1:
+        raise ValueError(f"max_tokens is {request.max_tokens}; at least 1 is needed")
 
 
 @dataclass(frozen=True)
@@ -82,14 +99,14 @@ class TextEngine(BatchedEngine[_Turn]):
         greedy: Session | None = None,
     ) -> None:
         self._llm, self._greedy, self._info, self._probe = llm, greedy, info, probe
-        self._caches = KeyValueCaches(graphs(info)["llm"], info.llama, slots)
-        self._prompts = PromptReader(self._caches, prefix_bytes)
+        self._caches = KeyValueCaches(graphs(info)["llm"], info.llama, slots, memory_of(llm))
+        self._prompts = PromptReader(self._caches, prefix_bytes, chunk_tokens_of(llm))
         super().__init__(slots, [self._caches])
 
     @classmethod
     def served(cls, runtime: Runtime, info: ModelInfo, slots: int, prefix_bytes: int = 0) -> TextEngine:
         """On the graphs that were built for serving ``info``."""
-        greedy = runtime.session("llm_greedy") if info.screened_heads else None
+        greedy = runtime.session("llm_greedy") if info.screened_heads or finds_best_there(runtime) else None
         return cls(runtime.session("llm"), info, slots, prefix_bytes=prefix_bytes, greedy=greedy)
 
     @property
@@ -98,18 +115,7 @@ class TextEngine(BatchedEngine[_Turn]):
 
     def check(self, request: TextRequest) -> None:
         """Raises ValueError, with the numbers, for a request that can never run."""
-        taken, given = int((request.ids == FROM_EMBEDS).sum()), len(request.embeds)
-        if taken != given:
-            raise ValueError(f"the prompt takes {taken} rows of embeddings, {given} were given")
-        if not 0 < len(request.ids) < self._info.context_tokens:
-            raise ValueError(f"the prompt has {len(request.ids)} positions; 1 to {self._info.context_tokens - 1} fit")
-        text_size = self._info.vocabulary.text_size
-        if request.ids.min() < FROM_EMBEDS or request.ids.max() >= text_size:
-            raise ValueError(f"the prompt has an id outside the text vocabulary of {text_size} ids")
-        if not np.isfinite(request.embeds).all():
-            raise ValueError("the prompt's embeddings are not finite")
-        if request.max_tokens < 1:
-            raise ValueError(f"max_tokens is {request.max_tokens}; at least 1 is needed")
+        check_text_request(request, self._info)
 
     def start(self, turn: int, request: TextRequest) -> None:
         """Take a turn in. Raises Full without a free slot, ValueError for a request that :meth:`check` refuses."""

@@ -14,6 +14,7 @@ from stream_omni.harmonic_source import frame_phases, harmonic_source
 from stream_omni.mel_clock import MelClock, Places
 from stream_omni.model_info import FlowSizes, ModelInfo, VocoderSizes
 from stream_omni.noise import Noise
+from stream_omni.runtime.memory import Held, Memory, memory_of
 from stream_omni.runtime.session import Array, Runtime, Session
 
 EULER_STEPS = 10
@@ -66,28 +67,31 @@ def run_flow(
     if probe:
         for name, array in encoded.items():
             probe(name, array)
+    memory = memory_of(estimator)  # in which all steps stay
     fixed = {
-        "mu": _and_nothing(encoded["mu"]),
-        "speaker": _and_nothing(encoded["projected_speaker"]),
-        "condition": _and_nothing(condition),
+        "mu": _and_nothing(encoded["mu"], memory),
+        "speaker": _and_nothing(encoded["projected_speaker"], memory),
+        "condition": _and_nothing(condition, memory),
     }
-    x, batch, times = np.float32(sizes.temperature) * noise, len(units), euler_times()
+    x, batch, times = memory.put(np.float32(sizes.temperature) * noise), len(units), euler_times()
     time, rate = np.float32(0), np.float32(sizes.guidance_rate)
     for step in range(EULER_STEPS):
         moment = np.full(2 * batch, time, np.float32)
-        velocity = estimator.run({"x": np.concatenate([x, x]), **fixed, "time": moment})["velocity"]
+        velocity = estimator.run({"x": memory.join([x, x]), **fixed, "time": moment})["velocity"]
         guided, unguided = velocity[:batch], velocity[batch:]
         if probe and step == 0:
-            probe("est_cond0", guided)
-            probe("est_uncond0", unguided)
+            probe("est_cond0", memory.fetch(guided))
+            probe("est_uncond0", memory.fetch(unguided))
         span = times[step + 1] - time
-        x = x + span * ((1 + rate) * guided - rate * unguided)
+        with memory.ordered():  # plain numbers, which arrays of every memory take
+            x = x + float(span) * (float(1 + rate) * guided - float(rate) * unguided)
         time = time + span
-    return x
+    mel: FloatArray = memory.fetch(x)
+    return mel
 
 
-def _and_nothing(conditions: Array) -> Array:
-    return np.concatenate([conditions, np.zeros_like(conditions)])
+def _and_nothing(conditions: Array, memory: Memory) -> Held:
+    return memory.put(np.concatenate([conditions, np.zeros_like(conditions)]))
 
 
 def run_vocoder(

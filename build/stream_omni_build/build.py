@@ -19,7 +19,7 @@ from stream_omni_build.ready_graphs import check_interfaces, read_ready_plan, re
 from stream_omni_build.repository import render_repository
 from stream_omni_build.weight_plan import WeightPlan
 
-_UNFINISHED = "UNFINISHED"  # a file that marks a build in progress, or one that was interrupted
+UNFINISHED = "UNFINISHED"  # a file that marks a build in progress, or one that was interrupted
 
 
 class OutError(ValueError):
@@ -45,7 +45,7 @@ def build(sources: Sources, profile: Path, out: Path, progress: Progress) -> Non
     info = choose_graphs(read_model_info(checkpoint, cosyvoice), checkpoint, profile, progress)
     plan = read_ready_plan(sources.graphs, info) if sources.graphs else None
     before = manifest.read_manifest(out)
-    _require_own(out, before)
+    require_own(out, before)
     with progress.step("read the checkpoint"):
         ready = [sources.graphs / name for name in ready_files(info)] if sources.graphs else []
         graph_inputs = manifest.graph_inputs(checkpoint, cosyvoice, ready, progress)
@@ -58,7 +58,7 @@ def build(sources: Sources, profile: Path, out: Path, progress: Progress) -> Non
         progress.say("unchanged: nothing to build")
         return
     out.mkdir(parents=True, exist_ok=True)
-    (out / _UNFINISHED).write_text("stream-omni build was interrupted here; run it again\n", encoding="utf-8")
+    (out / UNFINISHED).write_text("stream-omni build was interrupted here; run it again\n", encoding="utf-8")
     (out / manifest.NAME).unlink(missing_ok=True)
     assert info.flow is not None
     voices = list(read_voices(cosyvoice / VOICES, info.flow.speaker_size))
@@ -76,7 +76,7 @@ def build(sources: Sources, profile: Path, out: Path, progress: Progress) -> Non
             parity = {}  # what their own build found is not known here
             _fill_graphs(sources, plan, info, out, progress)
     with progress.step("write the manifest"):
-        (out / _UNFINISHED).unlink()
+        (out / UNFINISHED).unlink()
         files = manifest.built_files(out)
         manifest.write_manifest(out, {"profile": profile.stem, "inputs": inputs, "parity": parity, "files": files})
 
@@ -109,9 +109,9 @@ def _fill_graphs(sources: Sources, plan: WeightPlan, info: ModelInfo, out: Path,
         check_interfaces(info, out)
 
 
-def _require_own(out: Path, before: Mapping[str, Any] | None) -> None:
+def require_own(out: Path, before: Mapping[str, Any] | None) -> None:
     """Nothing is removed from a directory that no build has made."""
-    if before is None and out.is_dir() and any(out.iterdir()) and not (out / _UNFINISHED).is_file():
+    if before is None and out.is_dir() and any(out.iterdir()) and not (out / UNFINISHED).is_file():
         raise OutError(f"{out} holds other files: choose another --out, or empty it")
 
 

@@ -5,7 +5,7 @@ Memory does not grow with the checkpoint: networks are traced without weights, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import onnx
@@ -29,21 +29,29 @@ def export_graphs(checkpoint: Path, cosyvoice: Path | None, out: Path) -> None:
     write_graphs(read_model_info(checkpoint, cosyvoice), open_sources(checkpoint, cosyvoice), out, silent())
 
 
-def write_graphs(info: ModelInfo, sources: Mapping[str, TensorSource], out: Path, progress: Progress) -> None:
-    """Write ``out``/graphs/NAME.onnx for every graph, the weight files and their plan beside them, and
-    ``out``/assets/model.json.
+def write_graphs(
+    info: ModelInfo,
+    sources: Mapping[str, TensorSource],
+    out: Path,
+    progress: Progress,
+    names: Collection[str] | None = None,
+) -> None:
+    """Write ``out``/graphs/NAME.onnx for every graph (or those of ``names``), the weight files and their plan beside
+    them, and ``out``/assets/model.json.
 
     The same checkpoint gives the same bytes. Raises NoSpaceError before anything large is written.
     """
     folder = out / "graphs"
     folder.mkdir(parents=True, exist_ok=True)
-    plan = WeightPlan(graph_sizes(info), {key: WeightFile(f"{key}.weights") for key in sources})
-    for graph in graphs(info).values():
+    wanted = {name: graph for name, graph in graphs(info).items() if names is None or name in names}
+    keys = dict.fromkeys(sources if names is None else (SOURCE_OF[name] for name in wanted))
+    plan = WeightPlan(graph_sizes(info), {key: WeightFile(f"{key}.weights") for key in keys})
+    for graph in wanted.values():
         with progress.step(f"export {graph.name}"):
             _export(graph, info, plan.files[SOURCE_OF[graph.name]], folder)
     plan.save(folder)
     plan.write(folder, sources, progress)
-    for name in graphs(info):
+    for name in wanted:
         onnx.checker.check_model(str(folder / f"{name}.onnx"))
     (out / "assets").mkdir(exist_ok=True)
     info.save(out / "assets" / "model.json")

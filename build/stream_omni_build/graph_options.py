@@ -12,21 +12,34 @@ from stream_omni_build.progress import Progress
 from stream_omni_build.repository import ProfileError, read_profile
 
 FEWEST_ROWS = 16_384  # of a head that is worth screening: a smaller one takes little of a step
+_KEEPS_ALL = "the tokenizer does not name the speech units and end ids: the unit head keeps all ids"
 _OPTIONS = ("only_units", "screened_heads")
 
 
 def choose_graphs(info: ModelInfo, checkpoint: Path, profile: Path, progress: Progress) -> ModelInfo:
     """``info`` with the choices of the profile's table [graphs]. Raises ProfileError, CheckpointError."""
     only_units, screened_heads = (_read_options(profile)[name] for name in _OPTIONS)
-    try:
-        tokenizer = Tokenizer(checkpoint)
-    except ValueError as error:
-        raise CheckpointError(f"{checkpoint}: {error}") from error
+    tokenizer = _read_tokenizer(checkpoint)
     if only_units and not names_units(tokenizer, info):
-        progress.say("the tokenizer does not name the speech units and end ids: the unit head keeps all ids")
+        progress.say(_KEEPS_ALL)
         only_units = False
     screened_heads &= info.vocabulary.text_size >= FEWEST_ROWS
     return dataclasses.replace(info, only_units=only_units, screened_heads=screened_heads)
+
+
+def with_units_alone(info: ModelInfo, checkpoint: Path, progress: Progress) -> ModelInfo:
+    """``info`` with a unit head of units and end ids alone, if the checkpoint allows it. Raises CheckpointError."""
+    if names_units(_read_tokenizer(checkpoint), info):
+        return dataclasses.replace(info, only_units=True)
+    progress.say(_KEEPS_ALL)
+    return info
+
+
+def _read_tokenizer(checkpoint: Path) -> Tokenizer:
+    try:
+        return Tokenizer(checkpoint)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from error
 
 
 def _read_options(profile: Path) -> dict[str, bool]:

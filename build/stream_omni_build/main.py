@@ -8,6 +8,8 @@ from pathlib import Path
 
 from stream_omni.checkpoint_files import CheckpointError
 from stream_omni_build.build import OutError, Sources, build
+from stream_omni_build.deployment import DEFAULT, DeploymentError, read_deployment, shipped
+from stream_omni_build.failures import BuildFailure
 from stream_omni_build.parity import ParityError
 from stream_omni_build.progress import Progress
 from stream_omni_build.ready_graphs import GraphsError
@@ -20,15 +22,32 @@ the model repository that Triton loads, with a manifest of what it was made from
 moved and copied; it needs neither the checkpoint nor PyTorch.
 
 A build from the same files does nothing. After a change of the profile alone, only the repository is written again.
-"""
+
+For a GPU (--target gpu, or gpu-PROFILE) DIR holds TensorRT engines for exactly the GPU and the TensorRT of the machine
+that builds them, each checked against ONNX Runtime in fp32; a stage whose precision does not hold is built in a higher
+one. The profiles are small files that say why: {profiles}. Without a GPU all is done but that.
+""".format(profiles=", ".join(shipped()))
 EPILOG = """\
 examples:
   stream-omni build --checkpoint stream-omni-8b --cosyvoice CosyVoice-300M-25Hz --target cpu --out served
   stream-omni serve --repository served
+  stream-omni build --checkpoint stream-omni-8b --cosyvoice CosyVoice-300M-25Hz --target gpu-1-24g --out served
 
 without real weights, first:
   stream-omni build random --size tiny --out checkpoints     (see stream-omni build random --help)
 """
+
+
+_MISTAKES = (
+    CheckpointError,
+    ProfileError,
+    DeploymentError,
+    GraphsError,
+    ParityError,
+    NoSpaceError,
+    OutError,
+    BuildFailure,
+)
 
 
 def main(argv: list[str]) -> int:
@@ -40,14 +59,29 @@ def main(argv: list[str]) -> int:
     arguments = make_parser().parse_args(argv)
     progress = Progress(lambda line: print(line, flush=True))
     try:
-        profile = find_profile(arguments.profile or arguments.target)
         sources = Sources(arguments.checkpoint, arguments.cosyvoice, arguments.graphs)
-        build(sources, profile, arguments.out, progress)
-    except (CheckpointError, ProfileError, GraphsError, ParityError, NoSpaceError, OutError, OSError) as error:
+        if arguments.target == "cpu":
+            build(sources, find_profile(arguments.profile or "cpu"), arguments.out, progress)
+        else:
+            _build_gpu(sources, arguments, progress)
+    except (*_MISTAKES, OSError) as error:
         print(f"stream-omni build: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.out} is complete; serve it with: stream-omni serve --repository {arguments.out}")
     return 0
+
+
+def _build_gpu(sources: Sources, arguments: argparse.Namespace, progress: Progress) -> None:
+    if arguments.graphs:
+        raise DeploymentError("--graphs is for --target cpu: the graphs of a GPU are made for its profile")
+    deployment = read_deployment(arguments.profile or _deployment_of(arguments.target))
+    from stream_omni_build.gpu_build import build_gpu  # needs PyTorch
+
+    build_gpu(sources, deployment, arguments.out, progress)
+
+
+def _deployment_of(target: str) -> str:
+    return DEFAULT if target == "gpu" else target
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -60,7 +94,13 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--checkpoint", type=Path, required=True, metavar="DIR", help="a stream-omni-8b directory")
     add("--cosyvoice", type=Path, required=True, metavar="DIR", help="a CosyVoice-300M-25Hz directory, for the voice")
-    add("--target", choices=("cpu",), required=True, help="what will run it; cpu: ONNX Runtime")
+    add(
+        "--target",
+        choices=("cpu", "gpu", *shipped()),
+        required=True,
+        metavar="NAME",
+        help=f"what will run it; cpu: ONNX Runtime; gpu, which is {DEFAULT}, or one of {', '.join(shipped())}",
+    )
     add(
         "--graphs",
         type=Path,

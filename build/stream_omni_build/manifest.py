@@ -40,16 +40,20 @@ def graph_inputs(checkpoint: Path, cosyvoice: Path, ready: list[Path], progress:
         "cosyvoice": digest_files(theirs, cosyvoice, count),
         "code": _digest_code(),
         "packages": {name: version(name) for name in (_PACKAGES if ready else _EXPORTERS + _PACKAGES)},
-        "ready_graphs": {path.name: _digest(path) for path in ready},
+        "ready_graphs": {path.name: digest_file(path) for path in ready},
     }
 
 
 def repository_inputs(profile: Path) -> dict[str, Any]:
     """What the rendered repository follows from, beside the graphs."""
+    return {"profile": digest_file(profile), **template_inputs()}
+
+
+def template_inputs() -> dict[str, Any]:
+    """The same, beside the profile."""
     # the modules of limits and chunks have the defaults of what a profile leaves out
     code = [Path(str(module.__file__)) for module in (limits, chunk_schedule, repository)]
     return {
-        "profile": _digest(profile),
         "templates": _digest_all(files_below(templates(), ".py", ".pbtxt"), templates()),
         "code": _digest_all(code, LIBRARY.parent, PACKAGE.parent),
         "version": product_version(),
@@ -74,18 +78,23 @@ def read_manifest(out: Path) -> dict[str, Any] | None:
     return found
 
 
+def as_stored(content: Any) -> Any:
+    """As it is read back: lists for tuples."""
+    return json.loads(json.dumps(content))
+
+
 def write_manifest(out: Path, content: dict[str, Any]) -> None:
     (out / NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def digest_files(paths: Iterable[Path], root: Path, count: Callable[[int], None] | None = None) -> Digests:
     return {
-        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": _digest(path, count)}
+        path.relative_to(root).as_posix(): {"bytes": path.stat().st_size, "sha256": digest_file(path, count)}
         for path in paths
     }
 
 
-def _digest(path: Path, count: Callable[[int], None] | None = None) -> str:
+def digest_file(path: Path, count: Callable[[int], None] | None = None) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(4 << 20):
@@ -101,12 +110,17 @@ def _digest_code() -> str:
     return _digest_all([*files, *sorted(PACKAGE.glob("*.py"))], LIBRARY.parent, PACKAGE.parent)
 
 
+def digest_engines_code() -> str:
+    """Of what makes engines of graphs, beside what :func:`graph_inputs` looks at."""
+    return _digest_all(files_below(PACKAGE / "engines", ".py"), PACKAGE.parent)
+
+
 def _digest_all(paths: Iterable[Path], *roots: Path) -> str:
     """Of names (below one of ``roots``) and contents."""
     digest = hashlib.sha256()
     for path in paths:
         root = next(root for root in roots if path.is_relative_to(root))
-        digest.update(f"{path.relative_to(root).as_posix()} {_digest(path)}\n".encode())
+        digest.update(f"{path.relative_to(root).as_posix()} {digest_file(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -34,6 +34,7 @@ one, and random weights. It answers in random words and speaks noise, but all of
   tiny   5 MB, a vocabulary of 1,536: for tests and for looking at the layout
   mid    0.9 GB, the full vocabulary of 132,352, answers that always reach their limit: for benchmarks
   8b     26 GB, the real shapes, written in bounded memory: for trying out a real-size build
+  8b-short  13 GB, the same with 2 of the LLM's 32 layers: for a smaller disk
 
 The same size and seed give the same bytes. A checkpoint that is already there is kept.
 """

@@ -1,8 +1,8 @@
-"""The three sizes of random checkpoint: everything that tells one from another, in one place."""
+"""The sizes of random checkpoint: everything that tells one from another, in one place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stream_omni.model_info import LlamaSizes, Rope, VisionSizes
 
@@ -152,4 +152,7 @@ REAL = RandomSize(
     shard_bytes=4_000_000_000,
 )
 
-SIZES = {size.name: size for size in (TINY, MID, REAL)}
+# two of the LLM's layers, the rest as it is: for a disk that cannot hold all
+SHORT = replace(REAL, name="8b-short", llama=_llama(4096, 14336, (32, 8), (3, 2, 5)))
+
+SIZES = {size.name: size for size in (TINY, MID, REAL, SHORT)}

@@ -18,7 +18,7 @@ from stream_omni.replay.record import Recording, record_again, record_question
 from stream_omni.replay.run import Installation, not_applicable
 from stream_omni.runtime.onnx_runtime import OnnxSession
 from stream_omni.tokenizer import Tokenizer
-from stream_omni_build.replay_command import add_checkpoint_arguments, open_installation
+from stream_omni_build.replay_command import Chosen, add_checkpoint_arguments, open_installation
 
 _SWITCHES = ("image_aspect_ratio", "mm_patch_merge_type", "image_grid_pinpoints")
 
@@ -28,9 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     torch.set_num_threads(1)  # replay does likewise: sums in another order may flip close calls
     try:
-        with open_installation(
-            arguments.checkpoint, arguments.cosyvoice, arguments.runtime, arguments.like
-        ) as installation:
+        chosen = Chosen(arguments.runtime)
+        with open_installation(arguments.checkpoint, arguments.cosyvoice, chosen, arguments.like) as installation:
             cases = _again(arguments, installation) if arguments.like else _asked(arguments, installation)
             for case in cases:
                 case.save()

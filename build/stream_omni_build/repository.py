@@ -7,7 +7,7 @@ import json
 import shutil
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.serving.limits import Limits
 
 PACKAGE = Path(__file__).parent
+CONFIG, PLAN_CONFIG = "config.pbtxt", "plan.pbtxt"  # of a model run from Python, and by Triton's own TensorRT backend
 _OWN_TABLES = ("shared", "graphs", "limits", "chunks")  # of a profile; the others are named after models
 
 
@@ -42,17 +43,28 @@ def find_profile(name: str) -> Path:
 
 
 def render_repository(profile: Path, info: ModelInfo, voices: list[str], out: Path) -> None:
-    """Write ``out``/model_repository.
+    """Write ``out``/model_repository for a CPU.
 
     Raises ProfileError that names all keys that are unknown, missing or unusable; then nothing is written.
     """
-    tables = read_profile(profile)
+    try:
+        render_tables(read_profile(profile), info, voices, out)
+    except ProfileError as error:
+        raise ProfileError(f"{profile}: {error}") from error
+
+
+def render_tables(
+    tables: dict[str, dict[str, Any]], info: ModelInfo, voices: list[str], out: Path, plans: Collection[str] = ()
+) -> None:
+    """The same from a profile's tables; models of ``plans`` are run by Triton's own TensorRT backend."""
+    tables = dict(tables)
     shared = tables["shared"]
-    computed = _sizes(info) | _documents(info, voices, tables)
+    computed = _ON_CPU | _sizes(info) | _documents(info, voices, tables)
     rendered, used_shared, faults = {}, set(), []
     for folder in _model_folders():
         own = tables.pop(folder.name, {})
-        template = string.Template((folder / "config.pbtxt").read_text(encoding="utf-8"))
+        source = folder / (PLAN_CONFIG if folder.name in plans else CONFIG)
+        template = string.Template(source.read_text(encoding="utf-8"))
         wanted = set(template.get_identifiers())
         values = computed | shared | own
         used_shared |= wanted & shared.keys() - own.keys()
@@ -62,20 +74,21 @@ def render_repository(profile: Path, info: ModelInfo, voices: list[str], out: Pa
     faults += [f"no model uses {key} of [shared]" for key in sorted(shared.keys() - used_shared)]
     faults += [f"there is no model [{name}]" for name in sorted(tables.keys() - set(_OWN_TABLES))]
     if faults:
-        raise ProfileError(f"{profile}: {'; '.join(faults)}")
+        raise ProfileError("; ".join(faults))
     for folder, config in rendered.items():
-        _write_model(folder, config, out / "model_repository" / folder.name)
+        modules = [] if folder.name in plans else sorted((folder / "1").glob("*.py"))
+        _write_model(modules, config, out / "model_repository" / folder.name)
 
 
-def _write_model(folder: Path, config: str, target: Path) -> None:
+def _write_model(modules: list[Path], config: str, target: Path) -> None:
     (target / "1").mkdir(parents=True)  # an ensemble's stays empty, but Triton wants it
-    (target / "config.pbtxt").write_text(config, encoding="utf-8")
-    for module in sorted((folder / "1").glob("*.py")):
+    (target / CONFIG).write_text(config, encoding="utf-8")
+    for module in modules:
         shutil.copyfile(module, target / "1" / module.name)
 
 
 def _model_folders() -> list[Path]:
-    return sorted(path.parent for path in templates().glob("*/config.pbtxt"))
+    return sorted(path.parent for path in templates().glob(f"*/{CONFIG}"))
 
 
 def read_profile(path: Path) -> dict[str, dict[str, Any]]:
@@ -90,6 +103,15 @@ def read_profile(path: Path) -> dict[str, dict[str, Any]]:
     return {name: {} for name in _OWN_TABLES} | content
 
 
+def document(value: object) -> str:
+    """JSON, as a string literal of config.pbtxt."""
+    return json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False)
+
+
+# where a stage's instance runs, and on what; a deployment on GPUs has its own
+_ON_CPU = {"placement": "kind: KIND_CPU count: 1", "runtime": document({"engine": "onnxruntime"})}
+
+
 def _sizes(info: ModelInfo) -> dict[str, int]:
     assert info.flow is not None
     assert info.vocoder is not None
@@ -100,6 +122,7 @@ def _sizes(info: ModelInfo) -> dict[str, int]:
         "bottom_caches": 2 * info.llama.bottom_layers,
         "image_size_px": info.vision.image_size_px,
         "image_patches": info.vision.patches,
+        "vision_width": info.vision.width,
         "speaker_size": info.flow.speaker_size,
         "mel_channels": info.flow.mel_channels,
         "harmonics": info.vocoder.harmonics,
@@ -123,9 +146,7 @@ def _documents(info: ModelInfo, voices: list[str], tables: Mapping[str, dict[str
         "sample_rate": info.vocoder.sample_rate_hz,
     }
     documents = {"info": about, "limits": about["limits"], "chunks": dataclasses.asdict(schedule)}
-    return {
-        name: json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False) for name, value in documents.items()
-    }
+    return {name: document(value) for name, value in documents.items()}
 
 
 def _literal(value: object) -> str:

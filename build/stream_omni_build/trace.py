@@ -18,6 +18,7 @@ from torch.jit._trace import TracerWarning
 from stream_omni import graphs
 from stream_omni.graphs import Graph
 from stream_omni.model_info import LlamaSizes
+from stream_omni.networks.llama import give_only_new
 from stream_omni.networks.weights import Network
 
 OPSET = 18  # the newest that ONNX Runtime, TensorRT 10.14 and PyTorch's tracing exporter all take
@@ -26,13 +27,19 @@ OPSET = 18  # the newest that ONNX Runtime, TensorRT 10.14 and PyTorch's tracing
 _SIZES = {"B": 2, "T": 3, "S": 8, "R": 5, "N": 4}
 
 
-def trace(graph: Graph, network: Network, llama: LlamaSizes) -> onnx.ModelProto:
+def trace(graph: Graph, network: Network, llama: LlamaSizes, only_new: bool = False) -> onnx.ModelProto:
     """``network``, on "meta", as the ONNX model of ``graph``. The network's parameters are inputs after the caches, by
-    their own names, as far as the graph uses them. The network itself is used up."""
+    their own names, as far as the graph uses them. The network itself is used up. ``only_new``: the graph leaves its
+    caches alone and gives the new keys and values (``Graph.new_cache_names``), as TensorRT wants it."""
     caches = [
         graphs.Tensor(name, "float32", ("B", llama.kv_heads, "S", llama.head_size)) for name in graph.cache_names()
     ]
-    updated = [graphs.Tensor(n, c.dtype, c.axes) for n, c in zip(graph.updated_cache_names(), caches, strict=True)]
+    if only_new:
+        give_only_new(network)
+        shape = ("B", llama.kv_heads, "T", llama.head_size)
+        updated = [graphs.Tensor(name, "float32", shape) for name in graph.new_cache_names()]
+    else:
+        updated = [graphs.Tensor(n, c.dtype, c.axes) for n, c in zip(graph.updated_cache_names(), caches, strict=True)]
     inputs, outputs = [*graph.inputs, *caches], [*graph.outputs, *updated]
     module = _WithParameters(network)
     with warnings.catch_warnings(), tempfile.NamedTemporaryFile(suffix=".onnx") as file:

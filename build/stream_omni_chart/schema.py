@@ -30,10 +30,11 @@ _TOLERATION = {
 _CIDR = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$|^[0-9a-fA-F:]{2,39}/[0-9]{1,3}$"
 _NAME = "[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
 # What stands for the same everywhere, so that no comment need repeat it
-_BY_KEY = dict.fromkeys(
-    ("existingSecret", "existingClaim", "clientCA", "clientSecret", "caSecret", "name", "priorityClassName"),
-    {"$ref": "#/$defs/name"},
-) | {"key": {"$ref": "#/$defs/file"}, "checkpoint": {"$ref": "#/$defs/file"}}
+_NAMES = ("existingSecret", "existingClaim", "clientCA", "clientSecret", "caSecret", "name", "priorityClassName")
+_BY_KEY = {key: {"$ref": "#/$defs/name"} for key in _NAMES} | {
+    "key": {"$ref": "#/$defs/file"},
+    "checkpoint": {"$ref": "#/$defs/file"},
+}
 _MOST = 999_999  # Helm reads numbers of files as floats, and writes larger ones as 1e+06
 DEFINITIONS: dict[str, Any] = {
     "name": {"type": "string", "pattern": f"^({_NAME})?$"},

@@ -34,6 +34,7 @@ COMMANDS = {
         "have a server leave its balancers and wait until it serves nobody", "stream_omni.serving.drain_command"
     ),
     "keys": Command("make, list and revoke a server's API keys", "stream_omni.serving.keys_command"),
+    "fetch": Command("download the published checkpoints", "stream_omni_build.fetch.command"),
     "build": Command("make a built directory from a checkpoint", "stream_omni_build.main", "build"),
     "eval": Command("tell how good a served system is, on questions of yours", "stream_omni_eval.command", "eval"),
     "replay": Command("compare an installation with recorded cases", "stream_omni_build.replay_command", "build"),

@@ -4,6 +4,9 @@ A stack runs T new positions of B sequences. Each layer writes their keys and va
 [B, kv_heads, S, head_size] at ``positions`` [B, T], in place, and attends to the cache entries up to each position. So
 one graph serves prefill chunks and single steps, for any capacity S. Sequences of unequal length share a batch by
 padding rows with a position that a later step writes again.
+
+A stack that is told to (:func:`give_only_new`) leaves its caches alone and gives the new keys and values instead,
+[B, kv_heads, T, head_size], for the runtime to write: TensorRT would copy a whole cache to change one row of it.
 """
 
 from __future__ import annotations
@@ -74,6 +77,16 @@ class Places(NamedTuple):
     rotation: Rotation
     write: Tensor  # [B, kv_heads, T, 3]: the cache entry of each new key
     mask: Tensor  # [B, 1, 1, T, S]: 0 up to the position, very negative after it
+    only_new: bool = False  # then the mask is [B, 1, 1, T, S + T], over the cache and the new keys after it
+
+
+def places_of_new(positions: Tensor, capacity: int, frequencies: tuple[float, ...]) -> Places:
+    """For a stack that gives only new keys: it sees of the cache what lies before the first of ``positions`` [B, T]."""
+    later = torch.arange(capacity, device=positions.device) >= positions[:, :1, None, None, None]
+    later = later.expand(-1, -1, -1, positions.shape[1], -1)  # [B, 1, 1, T, S]
+    after = positions[:, None, None, None, :] > positions[:, None, None, :, None]
+    mask = torch.cat([later, after], -1).to(torch.float32) * MASKED
+    return Places(rotation(positions, frequencies), positions, mask, only_new=True)
 
 
 def places(positions: Tensor, capacity: int, frequencies: tuple[float, ...], kv_heads: int) -> Places:
@@ -86,12 +99,28 @@ def places(positions: Tensor, capacity: int, frequencies: tuple[float, ...], kv_
     return Places(rotation(positions, frequencies), write, after.to(torch.float32) * MASKED)
 
 
+def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """``q`` [B, kv_heads, group, T, size] over a cache [B, kv_heads, S, size]; as ``q``."""
+    scores = torch.softmax(torch.matmul(q, keys.unsqueeze(2).transpose(-1, -2)) + mask, -1)
+    return torch.matmul(scores, values.unsqueeze(2))
+
+
+def attend_apart(q: Tensor, cache: tuple[Tensor, Tensor], new: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+    """As :func:`attend`, over a cache and what is new after it, without putting the two together."""
+    products = [torch.matmul(q, keys.unsqueeze(2).transpose(-1, -2)) for keys, _ in (cache, new)]
+    scores = torch.softmax(torch.cat(products, -1) + mask, -1)
+    capacity = cache[0].shape[2]
+    old, fresh = scores[..., :capacity], scores[..., capacity:]
+    return torch.matmul(old, cache[1].unsqueeze(2)) + torch.matmul(fresh, new[1].unsqueeze(2))
+
+
 class SelfAttention(nn.Module):
     """Grouped-query attention over the cache. 1/sqrt(head_size) is folded into the query's weights."""
 
     def __init__(self, sizes: LlamaSizes) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_size = sizes.heads, sizes.kv_heads, sizes.head_size
+        self.attend = attend  # or a fused kernel for it (stream_omni.networks.fused_attention)
         self.outputs = [sizes.heads * sizes.head_size, *[sizes.kv_heads * sizes.head_size] * 2]
         self.qkv = Linear(sizes.hidden, sum(self.outputs))
         self.out = Linear(self.outputs[0], sizes.hidden)
@@ -101,13 +130,19 @@ class SelfAttention(nn.Module):
         qk, v = torch.split(self.qkv(x), [(heads + kv_heads) * size, kv_heads * size], -1)
         qk = at.rotation.of(reshape(qk, 0, 0, heads + kv_heads, -1))
         q, k = torch.split(qk, [heads, kv_heads], 2)
-        keys = scatter(keys, at.write, k.transpose(1, 2))
-        values = scatter(values, at.write, reshape(v, 0, 0, kv_heads, -1).transpose(1, 2))
+        cache = keys, values
+        if at.only_new:
+            keys, values = k.transpose(1, 2), reshape(v, 0, 0, kv_heads, -1).transpose(1, 2)
+        else:
+            keys = scatter(keys, at.write, k.transpose(1, 2))
+            values = scatter(values, at.write, reshape(v, 0, 0, kv_heads, -1).transpose(1, 2))
         # each key head serves a group of query heads: [B, kv_heads, group, T, size] with [B, kv_heads, 1, S, size]
         q = reshape(q, 0, 0, kv_heads, heads // kv_heads, -1).permute(0, 2, 3, 1, 4)
-        scores = torch.softmax(torch.matmul(q, keys.unsqueeze(2).transpose(-1, -2)) + at.mask, -1)
-        mixed = torch.matmul(scores, values.unsqueeze(2)).permute(0, 3, 1, 2, 4)
-        return self.out(reshape(mixed, 0, 0, -1)), keys, values
+        if at.only_new:
+            mixed = attend_apart(q, cache, (keys, values), at.mask)
+        else:
+            mixed = self.attend(q, keys, values, at.mask)
+        return self.out(reshape(mixed.permute(0, 3, 1, 2, 4), 0, 0, -1)), keys, values
 
     def weights(self, prefix: str, source: str) -> dict[str, Weight]:
         parts = zip((f"{source}.{x}_proj" for x in "qkv"), self.outputs, strict=True)
@@ -171,15 +206,21 @@ class Stack(nn.Module):
         self.blocks = nn.ModuleList(block(sizes) for _ in range(layers))
         self.norm = RmsNorm(sizes.hidden, sizes.rms_norm_eps)
         self.frequencies = rope_frequencies(sizes.rope, sizes.head_size)
+        self.only_new = False
 
     def forward(
         self, x: Tensor, positions: Tensor, caches: Sequence[Tensor], *context: object
     ) -> tuple[Tensor, list[Tensor]]:
-        """``x`` [B, T, hidden] -> the last block's output [B, T, hidden], not normed, and the caches, updated in place.
+        """``x`` [B, T, hidden] -> the last block's output [B, T, hidden], not normed, and the caches, updated in place
+        (or the new keys and values alone).
 
         ``caches`` are keys and values by turns, each [B, kv_heads, S, head_size]; ``context`` is handed to each block.
         """
-        at = places(positions, caches[0].shape[2], self.frequencies, self.kv_heads)
+        capacity = caches[0].shape[2]
+        if self.only_new:
+            at = places_of_new(positions, capacity, self.frequencies)
+        else:
+            at = places(positions, capacity, self.frequencies, self.kv_heads)
         updated: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             x, keys, values = block(x, at, caches[2 * i], caches[2 * i + 1], *context)
@@ -193,6 +234,13 @@ class Stack(nn.Module):
             assert isinstance(block, Block)
             found |= block.weights(f"{prefix}.blocks.{i}", f"{layers}.{i}")
         return found
+
+
+def give_only_new(network: nn.Module) -> None:
+    """Of a network's stacks: from now on they leave their caches alone, and give new keys and values in their place."""
+    for module in network.modules():
+        if isinstance(module, Stack):
+            module.only_new = True
 
 
 def last_of(x: Tensor, rows: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class _ScatterND(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, index: Tensor, rows: Tensor) -> Tensor:
         ctx.mark_dirty(tensor)
-        return tensor.index_put_(tuple(index.unbind(-1)), rows)
+        return tensor.index_put_(tuple(index.unbind(-1)), rows.to(tensor.dtype))  # a cache may be kept in fewer bits
 
     @staticmethod
     def symbolic(g: Any, tensor: Any, index: Any, rows: Any) -> Any:

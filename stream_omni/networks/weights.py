@@ -25,12 +25,15 @@ class Network(nn.Module, ABC):
         """Every parameter's name, with its origin."""
 
 
-def load_weights(network: Network, tensors: TensorSource) -> None:
-    """Fill a network that was built on the "meta" device, tensor by tensor."""
+def load_weights(
+    network: Network, tensors: TensorSource, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> None:
+    """Fill a network that was built on the "meta" device, tensor by tensor, so that the host never holds two."""
     for name, origin in network.weights().items():
         owner, _, leaf = name.rpartition(".")
         values = torch.from_numpy(np.ascontiguousarray(origin.read(tensors)))
-        setattr(network.get_submodule(owner), leaf, nn.Parameter(values, requires_grad=False))
+        kept = values.to(device, dtype if values.is_floating_point() else values.dtype)
+        setattr(network.get_submodule(owner), leaf, nn.Parameter(kept, requires_grad=False))
     left = [n for n, p in (*network.named_parameters(), *network.named_buffers()) if p.device == torch.device("meta")]
     if left:
         raise ValueError(f"{type(network).__name__} has parameters of no known origin: {', '.join(left)}")

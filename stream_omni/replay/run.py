@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,16 +11,20 @@ from stream_omni.replay.cases import Case
 from stream_omni.replay.compare import CaseResult, compare
 from stream_omni.replay.fronts import observe_logmel, observe_merge
 from stream_omni.replay.language import Model, observe_transcript, observe_turn
+from stream_omni.replay.reduced import BOUNDS, compare_reduced, teach, unteachable
 from stream_omni.replay.voice import observe_voice
 from stream_omni.runtime.session import Array
 
 
 @dataclass(frozen=True)
 class Installation:
-    """What cases are replayed on. ``voices`` is None where no CosyVoice directory was given."""
+    """What cases are replayed on. ``voices`` is None where no CosyVoice directory was given. ``precision``: of a
+    runtime that is led step by step and compared within its bounds (:mod:`stream_omni.replay.reduced`); None: one that
+    runs freely and is compared exactly."""
 
     model: Model
     voices: dict[str, Array] | None = None
+    precision: str | None = None
 
 
 @dataclass
@@ -82,7 +87,11 @@ def replay(cases: Sequence[Case], installation: Installation, report: Callable[[
 
 def _replay_one(case: Case, installation: Installation) -> CaseResult:
     try:
-        return compare(case, observe(case, installation))
+        if installation.precision is None:
+            return compare(case, observe(case, installation))
+        model, taught = teach(case, installation.model)
+        observed = observe(case, dataclasses.replace(installation, model=model))
+        return compare_reduced(case, observed, taught, BOUNDS[installation.precision])
     except Exception as error:  # one case that cannot run must not hide the others
         return CaseResult.failed(case.name, f"{type(error).__name__}: {error}")
 
@@ -95,4 +104,8 @@ def not_applicable(case: Case, installation: Installation) -> str | None:
         return f"recorded with {recorded} text ids, this checkpoint has {rows}"
     if case.mode == "vocoder" and installation.voices is None:
         return "needs --cosyvoice"
+    if installation.precision is not None:
+        if case.mode == "logmel":
+            return "has nothing to do with precision"
+        return unteachable(case, installation.model.info)
     return None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from stream_omni.runtime.prefill import chunk_end
+from stream_omni.runtime.prefill import CHUNK_TOKENS, chunk_end
 from stream_omni.runtime.prefixes import Content, Prefixes
 from stream_omni.runtime.slots import KeyValueCaches
 
@@ -39,8 +39,8 @@ class PromptReader:
     nothing to tune, and what a turn computes does not depend on it.
     """
 
-    def __init__(self, caches: KeyValueCaches, prefix_bytes: int) -> None:
-        self._caches, self._prefixes = caches, Prefixes(prefix_bytes)
+    def __init__(self, caches: KeyValueCaches, prefix_bytes: int, chunk_tokens: int = CHUNK_TOKENS) -> None:
+        self._caches, self._prefixes, self._chunk_tokens = caches, Prefixes(prefix_bytes), chunk_tokens
         self._read_tokens = 0
 
     def take(self, length: int, shared: int, content: Content) -> Reading:
@@ -62,7 +62,7 @@ class PromptReader:
     def chunk(self, reader: Reader) -> tuple[int, int]:
         """[begin, end) of the positions to be read next."""
         begin = int(self._caches.lengths[reader.row])
-        return begin, chunk_end(begin, reader.reading.length)
+        return begin, chunk_end(begin, reader.reading.length, self._chunk_tokens)
 
     def advance(self, reader: Reader, end: int) -> None:
         """The positions up to ``end`` have been read into the caches."""

@@ -20,6 +20,8 @@ def infer(secret: StageSecret, model: str, inputs: Mapping[str, Array], outputs:
         requested_output_names=list(outputs),
         inputs=[pb.Tensor(name, array) for name, array in inputs.items()],
         request_id=request_id.CURRENT.get() or "",
+        # a model on a GPU would answer in its memory
+        preferred_memory=pb.PreferredMemory(pb.TRITONSERVER_MEMORY_CPU, 0),
         parameters=secret.parameters | ({spans.HEADER: span.traceparent} if span else {}),
     )
     response = request.exec()

@@ -13,6 +13,7 @@ import triton_python_backend_utils as pb
 
 from stream_omni.runtime.session import Array
 from stream_omni.serving.errors import InvalidRequestError, StageError, TurnError
+from stream_omni.serving.stage_runtime import Chosen, Place, place_of
 
 
 class _TritonLog(logging.Handler):
@@ -33,6 +34,11 @@ def artifacts_of(args: Mapping[str, str]) -> Path:
 def parameter(args: Mapping[str, str], name: str) -> Any:
     """A parameter of the model's configuration, whose string is JSON."""
     return json.loads(json.loads(args["model_config"])["parameters"][name]["string_value"])
+
+
+def stage_runtime(args: Mapping[str, str]) -> tuple[Chosen, Place]:
+    """What a stage runs on, and where."""
+    return Chosen(**parameter(args, "runtime")), place_of(args, artifacts_of(args), parameter(args, "threads"))
 
 
 def parameters_of(request: Any) -> dict[str, Any]:

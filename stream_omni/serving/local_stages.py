@@ -34,7 +34,10 @@ class LocalStages:
         self._runtime, self._info, session = runtime, assets.info, runtime.session
         prefix_bytes = prefix_cache_mb << 20
         self._prefixes = Prefixes(prefix_bytes)
-        text = TextEngine.served(runtime, self._info, slots, prefix_bytes)
+        own = getattr(
+            runtime, "text_engine", TextEngine.served
+        )  # of a runtime that does not run the LLM's graph itself
+        text = own(runtime, self._info, slots, prefix_bytes)
         steps = session("speech_bottom_step"), session("speech_top")
         speech = SpeechEngine(*steps, self._info, assets.speakable, slots, prefix_bytes=prefix_bytes)
         self._engines = {

@@ -13,7 +13,7 @@ from stream_omni.serving.engine_link import EngineLink
 from stream_omni.serving.spans import part
 from stream_omni.serving.stage_calls import StageCalls
 
-_TILES_IN_A_CALL = 4  # bounds a call's memory; other turns' pictures come in between
+TILES_IN_A_CALL = 4  # bounds a call's memory; other turns' pictures come in between
 
 
 class Stages:
@@ -34,8 +34,8 @@ class Stages:
     async def project_tiles(self, pixels: NDArray[np.float32], timeout_s: float) -> NDArray[np.float32]:
         """[P, patches, H] of tiles [P, 3, S, S]."""
         pieces = []
-        for begin in range(0, len(pixels), _TILES_IN_A_CALL):
-            inputs = {"pixels": pixels[begin : begin + _TILES_IN_A_CALL]}
+        for begin in range(0, len(pixels), TILES_IN_A_CALL):
+            inputs = {"pixels": pixels[begin : begin + TILES_IN_A_CALL]}
             found = await self._ask("vision_encoder", inputs, ("projected",), timeout_s)
             pieces.append(found["projected"])
         return np.concatenate(pieces)

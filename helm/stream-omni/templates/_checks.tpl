@@ -32,6 +32,9 @@
 {{- if and $v.fetch.enabled (ne $v.served.from "build") }}
 {{- fail (printf "fetch.enabled with served.from %s: nothing would read the checkpoints" $v.served.from) }}
 {{- end }}
+{{- if and (eq $v.served.from "volume") (not $v.server.capacity.running) }}
+{{- fail "served.from volume needs server.capacity.running, the turns at once of its profile: the edge and the autoscaler count with them" }}
+{{- end }}
 {{- if and (ne $v.served.from "volume") $v.served.path }}
 {{- fail (printf "served.path with served.from %s: the directory's name follows from its key" $v.served.from) }}
 {{- end }}
@@ -51,8 +54,8 @@
 {{- if and (eq $v.autoscaling.mode "hpa") $v.autoscaling.prometheusUrl }}
 {{- fail "autoscaling.prometheusUrl is KEDA's; with mode hpa, prometheus-adapter knows its Prometheus by itself" }}
 {{- end }}
-{{- if and (ne $v.autoscaling.mode "none") (gt (int (include "stream-omni.turnsPerReplica" .)) (int $v.server.capacity.running)) }}
-{{- fail (printf "autoscaling.turnsPerReplica %s is above server.capacity.running %d: replicas would be full before one is added" (include "stream-omni.turnsPerReplica" .) (int $v.server.capacity.running)) }}
+{{- if and (ne $v.autoscaling.mode "none") (gt (int (include "stream-omni.turnsPerReplica" .)) (int (include "stream-omni.running" .))) }}
+{{- fail (printf "autoscaling.turnsPerReplica %s is above the %s turns that one can run: replicas would be full before one is added" (include "stream-omni.turnsPerReplica" .) (include "stream-omni.running" .)) }}
 {{- end }}
 {{- if and (ne $v.autoscaling.mode "none") (eq $v.edge.mode "none") (not $v.gateway.enabled) }}
 {{- fail "autoscaling with edge.mode none and no gateway: new replicas get turns only from clients that look names up again; take edge.mode envoy" }}

@@ -25,10 +25,20 @@
 {{- if eq .Values.autoscaling.mode "none" }}{{ .Values.server.replicas }}{{ else }}{{ .Values.autoscaling.maxReplicas }}{{ end }}
 {{- end }}
 
+{{/* Turns at once, by profile; a test holds them against the profiles. */}}
+{{- define "stream-omni.running" -}}
+{{- $turns := dict "gpu-1" 16 "gpu-1-24g" 2 "gpu-2" 24 "gpu-torch" 8 "cpu" 8 }}
+{{- .Values.server.capacity.running | default (index $turns (eq .Values.served.from "demo" | ternary "cpu" .Values.build.profile)) }}
+{{- end }}
+
+{{- define "stream-omni.waiting" -}}
+{{- if kindIs "invalid" .Values.server.capacity.waiting }}{{ max 1 (div (include "stream-omni.running" .) 2) }}{{ else }}{{ .Values.server.capacity.waiting }}{{ end }}
+{{- end }}
+
 {{- define "stream-omni.maxTurns" -}}
-{{- .Values.envoy.maxTurns | default (mul (include "stream-omni.mostReplicas" .) (add .Values.server.capacity.running .Values.server.capacity.waiting)) }}
+{{- .Values.envoy.maxTurns | default (mul (include "stream-omni.mostReplicas" .) (add (include "stream-omni.running" .) (include "stream-omni.waiting" .))) }}
 {{- end }}
 
 {{- define "stream-omni.turnsPerReplica" -}}
-{{- .Values.autoscaling.turnsPerReplica | default (max 1 (div (mul 7 .Values.server.capacity.running) 10)) }}
+{{- .Values.autoscaling.turnsPerReplica | default (max 1 (div (mul 7 (include "stream-omni.running" .)) 10)) }}
 {{- end }}

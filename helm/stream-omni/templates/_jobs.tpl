@@ -30,8 +30,7 @@ containers:
     args:
       - --checkpoint=/models/{{ .Values.build.checkpoint }}
       - --cosyvoice=/models/{{ .Values.build.cosyvoice }}
-      - --target={{ eq .Values.build.profile "cpu" | ternary "cpu" "gpu" }}
-      - --profile={{ .Values.build.profile }}
+      - --target={{ .Values.build.profile }}
       - --out={{ include "stream-omni.repository" . }}
       {{- range .Values.build.arguments }}
       - {{ . | quote }}

@@ -1,17 +1,17 @@
 """A prompt's pass through the bottom stack: transcript labels, soft embeddings, and the speech loop's start."""
 
-from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.runtime.prefixes import Prefixes
-from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.edge import parameter, stage_runtime
 from stream_omni.serving.engine_operations import shared_tokens
 from stream_omni.serving.stage_model import StageModel
 from stream_omni.serving.stage_queue import Stage
+from stream_omni.serving.stage_runtime import open_runtime
 from stream_omni.speech_prompt import read_prompt
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
+        runtime = open_runtime(*stage_runtime(args))
         self._info, self._bottom = runtime.info, runtime.session("speech_bottom")
         self._prefixes = Prefixes(parameter(args, "prefix_cache_mb") << 20)
         self._model = StageModel(Stage.of_single("speech_bottom", self._read))

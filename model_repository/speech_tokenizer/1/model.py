@@ -1,15 +1,15 @@
 """Speech to CosyVoice speech units, 25 a second."""
 
-from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.edge import stage_runtime
 from stream_omni.serving.stage_model import StageModel
 from stream_omni.serving.stage_queue import Stage
+from stream_omni.serving.stage_runtime import open_runtime
 from stream_omni.speech_tokenizer import tokenize_speech
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        self._tokenizer = OnnxRuntime(artifacts_of(args), parameter(args, "threads")).session("speech_tokenizer")
+        self._tokenizer = open_runtime(*stage_runtime(args)).session("speech_tokenizer")
         self._model = StageModel(Stage.of_single("speech_tokenizer", self._tokenize))
 
     def execute(self, requests):

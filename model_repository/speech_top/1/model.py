@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.edge import artifacts_of, parameter, stage_runtime
 from stream_omni.serving.engine_model import EngineModel
 from stream_omni.serving.engine_operations import read_speech_request
+from stream_omni.serving.stage_runtime import open_runtime
 from stream_omni.speech_engine import SpeechEngine
 
 
 class TritonPythonModel:
     def initialize(self, args):
         artifacts = artifacts_of(args)
-        runtime = OnnxRuntime(artifacts, parameter(args, "threads"))
+        runtime = open_runtime(*stage_runtime(args))
         engine = SpeechEngine(
             runtime.session("speech_bottom_step"),
             runtime.session("speech_top"),

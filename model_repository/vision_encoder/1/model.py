@@ -1,14 +1,14 @@
 """Tiles of pictures to rows of the LLM's prompt."""
 
-from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.edge import stage_runtime
 from stream_omni.serving.stage_model import StageModel
 from stream_omni.serving.stage_queue import Stage
+from stream_omni.serving.stage_runtime import open_runtime
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        self._encoder = OnnxRuntime(artifacts_of(args), parameter(args, "threads")).session("vision_encoder")
+        self._encoder = open_runtime(*stage_runtime(args)).session("vision_encoder")
         self._model = StageModel(Stage.of_single("vision_encoder", self._encode))
 
     def execute(self, requests):

@@ -1,15 +1,15 @@
 """Mel frames to a waveform, a chunk a request (stream_omni.speech_chunks has the tensors)."""
 
-from stream_omni.runtime.onnx_runtime import OnnxRuntime
-from stream_omni.serving.edge import artifacts_of, parameter
+from stream_omni.serving.edge import parameter, stage_runtime
 from stream_omni.serving.stage_model import StageModel
 from stream_omni.serving.stage_queue import Stage
+from stream_omni.serving.stage_runtime import open_runtime
 from stream_omni.speech_chunks import run_vocoder_chunks, urgency, vocoder_window
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        runtime = OnnxRuntime(artifacts_of(args), parameter(args, "threads"))
+        runtime = open_runtime(*stage_runtime(args))
         self._info = runtime.info
         self._f0_predictor, self._vocoder = runtime.session("f0_predictor"), runtime.session("vocoder")
         self._model = StageModel(

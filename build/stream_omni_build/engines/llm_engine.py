@@ -1,0 +1,43 @@
+"""The LLM's engine of TensorRT-LLM: from the checkpoint to a plain Llama directory, from there to the engine.
+
+The first step needs no GPU. The second one has never run: it is listed in docs/production.md.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from stream_omni.tensorrt_llm_engine import ENGINE
+from stream_omni_build.engines.engine_manifest import StageRecord, Target
+from stream_omni_build.engines.workshop import Workshop
+from stream_omni_build.tensorrt_llm_build import build_engine, write_table
+
+STAGE = "llm"
+
+
+def make_llm_engine(workshop: Workshop, target: Target | None) -> None:
+    """The backbone and, on a machine that is a target, the engine. Raises what the steps raise."""
+    stage, folder = workshop.deployment.stages[STAGE], workshop.out / ENGINE
+    if target is not None and workshop.is_made(stage, target) and (folder / "rank0.engine").is_file():
+        workshop.progress.say(f"unchanged: engines of {STAGE}")
+        return
+    backbone, scratch = workshop.work / "backbone", workshop.work / "tensorrt-llm"
+    workshop.work.mkdir(parents=True, exist_ok=True)
+    if not (backbone / "complete").is_file():
+        from stream_omni_build.backbone import write_backbone
+
+        with workshop.progress.step("write the LLM as a plain Llama checkpoint"):
+            write_backbone(workshop.info, workshop.sources["model"], backbone, workshop.progress)
+            (backbone / "complete").touch()
+    if target is None:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with workshop.progress.step("build the LLM's engine"):
+        build_engine(backbone, workshop.deployment, scratch, folder)
+        write_table(workshop.sources["model"], folder)
+    workshop.save_record(
+        StageRecord(workshop.stage_key(stage, target), stage.gpu, stage.precision, stage.precision, [], {}),
+        stage,
+        target,
+    )

@@ -1,0 +1,43 @@
+"""Every graph at its real size through a real TensorRT compiler, for the profile of an 80 GB GPU (`make test-engines`).
+
+One stage at a time, each in a process of its own, whose memory is bounded. Large matrices are inputs of the network
+instead of constants: the geometry is compiled, and nobody needs 16 GB for it.
+"""
+
+from __future__ import annotations
+
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from stream_omni_build.deployment import GRAPHS_OF
+
+from tests.build.engines.real_geometry import compile_geometry, write_hollow_checkpoint
+
+pytestmark = pytest.mark.engines
+
+MOST_BYTES = 6_000_000_000
+CASES = [(stage, graph) for stage, names in GRAPHS_OF.items() for graph in names]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_hollow_checkpoint(tmp_path_factory.mktemp("hollow"))
+
+
+@pytest.mark.parametrize(("stage", "graph"), CASES)
+def test_real_geometry_compiles_in_bounded_memory(
+    stage: str, graph: str, checkpoint: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        seconds, peak_bytes, plan_bytes = pool.submit(measured, checkpoint, stage, graph, tmp_path).result()
+    print(f"\n{graph}: {seconds:.0f} s, {peak_bytes / 1e9:.2f} GB of memory, a plan of {plan_bytes / 1e6:.0f} MB")
+    assert plan_bytes > 100_000
+    assert peak_bytes < MOST_BYTES
+
+
+def measured(checkpoint: tuple[Path, Path], stage: str, graph: str, folder: Path) -> tuple[float, int, int]:
+    seconds, plan_bytes = compile_geometry(checkpoint, stage, graph, folder)
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, plan_bytes

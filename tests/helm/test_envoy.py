@@ -1,0 +1,231 @@
+"""Envoy itself takes the rendered configuration, and its pods end without cutting a turn."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import grpc
+import pytest
+import trustme
+import yaml
+
+from tests.helm.cases import CASES, CPU
+from tests.helm.chart import Manifest, Values, merged, render
+
+ENVOY = Path(sys.executable).with_name("envoy")
+METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
+
+
+def configuration(values: Values) -> Manifest:
+    (found,) = [each for each in render(values).of("ConfigMap", "envoy") if "envoy.yaml" in each["data"]]
+    return found["data"]
+
+
+def cluster(values: Values) -> Manifest:
+    clusters = yaml.safe_load(configuration(values)["envoy.yaml"])["static_resources"]["clusters"]
+    (servers,) = [each for each in clusters if each["name"] == "servers"]
+    return servers
+
+
+def place(values: Values, folder: Path) -> Path:
+    """The ConfigMap's files and the Secrets' in ``folder``, which stands for /etc."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    for name in ("edge", "client", "server-ca", "edge-client-ca"):
+        (folder / "stream-omni" / name).mkdir(parents=True)
+        issued.private_key_pem.write_to_path(folder / "stream-omni" / name / "tls.key")
+        issued.cert_chain_pems[0].write_to_path(folder / "stream-omni" / name / "tls.crt")
+        authority.cert_pem.write_to_path(folder / "stream-omni" / name / "ca.crt")
+    (folder / "envoy").mkdir()
+    for name, text in configuration(values).items():
+        moved = text.replace("/etc/stream-omni/", f"{folder}/stream-omni/").replace("/etc/envoy/", f"{folder}/envoy/")
+        (folder / "envoy" / name).write_text(moved)
+    return folder / "envoy" / "envoy.yaml"
+
+
+@pytest.mark.parametrize("name", ["cpu", "tls", "mutual"])
+def test_envoy_takes_the_configuration(name: str, tmp_path: Path) -> None:
+    command = [ENVOY, "--mode", "validate", "-c", place(CASES[name], tmp_path), "--log-level", "error"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_circuit_breaker_lets_through_what_all_replicas_can_take() -> None:
+    def most(values: Values) -> int:
+        (threshold,) = cluster(values)["circuit_breakers"]["thresholds"]
+        return int(threshold["max_requests"])
+
+    assert most(CPU) == 8 + 4
+    assert most(merged(CPU, {"server": {"replicas": 5}})) == 5 * 12
+    assert most(CASES["hpa"]) == 6 * 12
+    assert most(merged(CPU, {"envoy": {"maxTurns": 7}})) == 7
+
+
+def test_turns_are_balanced_by_their_number_over_servers_that_are_ready() -> None:
+    servers = cluster(CPU)
+    assert servers["lb_policy"] == "LEAST_REQUEST" and servers["type"] == "STRICT_DNS"
+    assert servers["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
+    (endpoint,) = [each["endpoint"] for each in servers["load_assignment"]["endpoints"][0]["lb_endpoints"]]
+    place = endpoint["address"]["socket_address"]
+    found = render(CPU)
+    (service,) = [each for each in found.of("Service") if each["spec"].get("clusterIP") == "None"]
+    assert place["address"] == f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    ports = {each["name"]: each["containerPort"] for each in found.pod("server")["spec"]["containers"][0]["ports"]}
+    assert place["port_value"] == ports["grpc"] and endpoint["health_check_config"]["port_value"] == ports["admin"]
+    (check,) = servers["health_checks"]
+    assert check["http_health_check"]["path"] == "/ready"
+    settle = found.pod("server")["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    noticed = float(check["interval"][:-1]) * check["unhealthy_threshold"] + float(check["timeout"][:-1])
+    assert float(settle[3].partition("=")[2]) >= noticed
+
+
+def _edge(values: Values) -> Manifest:
+    (edge,) = [
+        each["filter_chains"][0]["filters"][0]["typed_config"]
+        for each in yaml.safe_load(configuration(values)["envoy.yaml"])["static_resources"]["listeners"]
+        if each["name"] == "edge"
+    ]
+    return edge
+
+
+def test_no_turn_is_too_long_and_none_that_was_begun_is_asked_again() -> None:
+    edge = _edge(CPU)
+    assert edge["stream_idle_timeout"] == edge["request_timeout"] == "0s"
+    (host,) = edge["route_config"]["virtual_hosts"]
+    assert len(host["routes"]) == 8
+    for route in host["routes"]:
+        assert route["route"]["timeout"] == route["route"]["idle_timeout"] == "0s"
+        assert route["route"]["retry_policy"]["retry_on"] == "connect-failure,refused-stream"
+
+
+def test_only_what_clients_need_passes() -> None:
+    (host,) = _edge(CPU)["route_config"]["virtual_hosts"]
+    paths = {route["match"]["path"].rpartition("/")[2] for route in host["routes"]}
+    assert "ModelStreamInfer" in paths and not [
+        path for path in paths if path.startswith(("Repository", "Trace", "Log", "System"))
+    ]
+
+
+class _Ready(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+class _Turns(grpc.GenericRpcHandler):
+    """A turn answers once, and goes on until it is told to end."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return grpc.stream_stream_rpc_method_handler(self._turn) if call.method == METHOD else None
+
+    def _turn(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield next(requests)
+        self.end.wait(30)
+
+
+@contextmanager
+def edge(folder: Path) -> Iterator[tuple[str, str, Path, _Turns]]:
+    """A real Envoy of the rendered ConfigMap before a server of turns: its door, its administration, drain.sh."""
+    turns, health = _Turns(), ThreadingHTTPServer(("127.0.0.1", 0), _Ready)
+    threading.Thread(target=health.serve_forever, daemon=True).start()
+    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[turns])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    file = place(CPU, folder)
+    bootstrap = yaml.safe_load(file.read_text())
+    bootstrap["admin"]["address"]["socket_address"]["port_value"] = 0
+    for listener in bootstrap["static_resources"]["listeners"]:
+        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": 0}
+    (servers,) = [each for each in bootstrap["static_resources"]["clusters"] if each["name"] == "servers"]
+    endpoint = servers["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    endpoint["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
+    endpoint["health_check_config"]["port_value"] = health.server_address[1]
+    file.write_text(yaml.safe_dump(bootstrap))
+    admin_file = folder / "admin"
+    args = render(CPU).pod("envoy")["spec"]["containers"][0]["args"]
+    options = [word for word in args if not word.startswith(("--config-path", "--concurrency", "--disable-hot"))]
+    command = [ENVOY, "-c", file, "--admin-address-path", admin_file, "--use-dynamic-base-id", "--concurrency", "1"]
+    with (folder / "log").open("wb") as log, subprocess.Popen([*command, *options], stdout=log, stderr=log) as process:
+        try:
+            admin = _until(lambda: admin_file.is_file() and admin_file.read_text())
+            door = _until(lambda: _listener(admin))
+            _until(
+                lambda: (
+                    "servers::127.0.0.1:" in _page(admin, "/clusters")
+                    and "health_flags::healthy" in _page(admin, "/clusters")
+                )
+            )
+            yield door, admin, folder / "envoy" / "drain.sh", turns
+        finally:
+            turns.end.set()
+            process.kill()
+            server.stop(0)
+            health.shutdown()
+
+
+def _page(admin: str, path: str) -> str:
+    with urlopen(f"http://{admin}{path}", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def _listener(admin: str) -> str:
+    found = json.loads(_page(admin, "/listeners?format=json")).get("listener_statuses", [])
+    ports = [each["local_address"]["socket_address"]["port_value"] for each in found if each["name"] == "edge"]
+    return f"127.0.0.1:{ports[0]}" if ports and ports[0] else ""
+
+
+def _until(found: Any, longest_s: float = 60) -> Any:
+    deadline_s = time.monotonic() + longest_s
+    while not (value := found()):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    return value
+
+
+@pytest.mark.k8s
+def test_an_envoy_that_ends_lets_its_turns_finish(tmp_path: Path) -> None:
+    with edge(tmp_path) as (door, admin, script, turns), grpc.insecure_channel(door) as channel:
+        ask = channel.stream_stream(METHOD)
+        turn = ask(iter([b"hello"]), timeout=60)
+        assert next(turn) == b"hello"
+        host, _, port = admin.rpartition(":")
+        with subprocess.Popen(["bash", script, host, port, "1", "30"], stderr=subprocess.PIPE, text=True) as drain:
+            _until(lambda: "DRAINING" in _state(admin))
+            later = ask(iter([b"later"]), timeout=60)  # before Services have forgotten it
+            assert next(later) == b"later"
+            time.sleep(3)
+            assert drain.poll() is None, "it did not wait for the turns"
+            turns.end.set()
+            assert list(turn) == list(later) == []
+            assert drain.wait(10) == 0
+
+
+@pytest.mark.k8s
+def test_one_that_may_wait_no_longer_says_so(tmp_path: Path) -> None:
+    with edge(tmp_path) as (door, admin, script, _), grpc.insecure_channel(door) as channel:
+        turn = channel.stream_stream(METHOD)(iter([b"hello"]), timeout=60)
+        assert next(turn) == b"hello"
+        host, _, port = admin.rpartition(":")
+        ended = subprocess.run(["bash", script, host, port, "0", "2"], capture_output=True, text=True)
+        assert ended.returncode == 1 and "turns still ran after 2 s" in ended.stderr
+
+
+def _state(admin: str) -> str:
+    return str(json.loads(_page(admin, "/server_info"))["state"])

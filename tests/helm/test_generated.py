@@ -1,0 +1,42 @@
+"""The schema and the table of values are those of values.yaml, and what the README claims is tested."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from stream_omni_chart.__main__ import files
+from stream_omni_chart.values_file import ValuesError, read_values
+
+from tests.helm.chart import CHART, ROOT
+
+
+def test_schema_and_reference_are_current() -> None:
+    for path, text in files().items():
+        assert path.read_text(encoding="utf-8") == text, "run: python -m stream_omni_chart"
+
+
+def test_every_claim_of_the_readme_names_tests_that_are_there() -> None:
+    text = (CHART / "README.md").read_text(encoding="utf-8")
+    claims = re.search(r"## What it promises\n(.*?)\n## ", text, re.DOTALL)
+    assert claims
+    rows = [line for line in claims[1].splitlines() if line.startswith("| ") and not line.startswith("| claim")]
+    assert len(rows) > 15
+    for row in rows:
+        tests = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
+        assert tests, f"no test is named: {row}"
+        for file, name in tests:
+            assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {name}"
+
+
+def test_a_value_without_a_type_is_told(tmp_path: Path) -> None:
+    from stream_omni_chart.schema import schema_text
+
+    file = tmp_path / "values.yaml"
+    file.write_text("# what\nsize: null\n")
+    with pytest.raises(ValuesError, match="size needs an @schema"):
+        schema_text(read_values(file))
+    file.write_text('# @schema {"minimum" 1}\nsize: 1\n')
+    with pytest.raises(ValuesError, match="@schema of size is no JSON"):
+        read_values(file)
