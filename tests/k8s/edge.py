@@ -72,8 +72,9 @@ def edge(rendered: Rendered, folder: Path, servers: Sequence[str], number: int =
     (container,) = rendered.pod("envoy")["spec"]["containers"]
     file = folder / f"envoy-{number}.json"
     file.write_text(json.dumps(configuration(rendered, own, servers)))  # JSON is YAML
-    arguments = [each for each in container["args"] if not each.startswith("--config-path")]
-    command = [Path(sys.executable).with_name("envoy"), f"--config-path={file}", *arguments]
+    arguments = list(container["args"])
+    arguments[arguments.index("--config-path") + 1] = str(file)
+    command = [Path(sys.executable).with_name("envoy"), *arguments]
     with (
         (folder / f"envoy-{number}.log").open("wb") as log,
         subprocess.Popen(command, stdout=log, stderr=log) as process,
