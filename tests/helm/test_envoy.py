@@ -54,9 +54,16 @@ def place(values: Values, folder: Path) -> Path:
     return folder / "envoy" / "envoy.yaml"
 
 
+def arguments(values: Values, file: Path) -> list[str]:
+    """Those of the pod, with the configuration in another place."""
+    args = list(render(values).pod("envoy")["spec"]["containers"][0]["args"])
+    args[args.index("--config-path") + 1] = str(file)
+    return args
+
+
 @pytest.mark.parametrize("name", ["cpu", "tls", "mutual"])
-def test_envoy_takes_the_configuration(name: str, tmp_path: Path) -> None:
-    command = [ENVOY, "--mode", "validate", "-c", place(CASES[name], tmp_path), "--log-level", "error"]
+def test_envoy_takes_its_arguments_and_the_configuration(name: str, tmp_path: Path) -> None:
+    command = [ENVOY, *arguments(CASES[name], place(CASES[name], tmp_path)), "--mode", "validate"]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
 
@@ -159,10 +166,8 @@ def edge(folder: Path) -> Iterator[tuple[str, str, Path, _Turns]]:
     endpoint["health_check_config"]["port_value"] = health.server_address[1]
     file.write_text(yaml.safe_dump(bootstrap))
     admin_file = folder / "admin"
-    args = render(CPU).pod("envoy")["spec"]["containers"][0]["args"]
-    options = [word for word in args if not word.startswith(("--config-path", "--concurrency", "--disable-hot"))]
-    command = [ENVOY, "-c", file, "--admin-address-path", admin_file, "--use-dynamic-base-id", "--concurrency", "1"]
-    with (folder / "log").open("wb") as log, subprocess.Popen([*command, *options], stdout=log, stderr=log) as process:
+    command = [ENVOY, *arguments(CPU, file), "--admin-address-path", admin_file]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             admin = _until(lambda: admin_file.is_file() and admin_file.read_text())
             door = _until(lambda: _listener(admin))
@@ -202,6 +207,7 @@ def _until(found: Any, longest_s: float = 60) -> Any:
 @pytest.mark.k8s
 def test_an_envoy_that_ends_lets_its_turns_finish(tmp_path: Path) -> None:
     with edge(tmp_path) as (door, admin, script, turns), grpc.insecure_channel(door) as channel:
+        grpc.channel_ready_future(channel).result(30)
         ask = channel.stream_stream(METHOD)
         turn = ask(iter([b"hello"]), timeout=60)
         assert next(turn) == b"hello"
@@ -220,6 +226,7 @@ def test_an_envoy_that_ends_lets_its_turns_finish(tmp_path: Path) -> None:
 @pytest.mark.k8s
 def test_one_that_may_wait_no_longer_says_so(tmp_path: Path) -> None:
     with edge(tmp_path) as (door, admin, script, _), grpc.insecure_channel(door) as channel:
+        grpc.channel_ready_future(channel).result(30)
         turn = channel.stream_stream(METHOD)(iter([b"hello"]), timeout=60)
         assert next(turn) == b"hello"
         host, _, port = admin.rpartition(":")

@@ -22,7 +22,7 @@ def _minor(version: str) -> int:
 
 
 OLDEST = re.findall(r'kubeVersion: ">=(1\.\d+)\.', (CHART / "Chart.yaml").read_text(encoding="utf-8"))[0]
-MINORS = [minor for minor in map(major_minor, all_versions()) if _minor(minor) >= _minor(OLDEST)]
+MINORS = sorted({minor for minor in map(major_minor, all_versions()) if _minor(minor) >= _minor(OLDEST)}, key=_minor)
 CUSTOM = ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io")
 
 

@@ -2,6 +2,7 @@
 
 {{- define "stream-omni.envoyConfig" -}}
 {{- $servers := dict "root" . "service" "server-headless" }}
+node: {id: edge, cluster: {{ include "stream-omni.fullname" . | quote }}} # which watching a certificate's file needs
 admin:
   address: {socket_address: {address: 127.0.0.1, port_value: 9901}}
 overload_manager:
