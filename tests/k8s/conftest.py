@@ -10,16 +10,14 @@ from stream_omni_build.repository import render_repository
 
 from stream_omni.model_info import ModelInfo
 from tests.helm.chart import Rendered, render
-from tests.k8s.values import STAND
+from tests.k8s.values import PLACES, THREE
 from tests.monitoring import prometheus_programs
 from tests.serving.variants import profile_with
-
-PLACES = 12
 
 
 @pytest.fixture(scope="session")
 def rendered() -> Rendered:
-    return render(STAND)
+    return render(THREE)
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,10 @@ from stream_omni_client import ConnectionFailed, Overloaded, ServerError, Stream
 
 from tests.helm.chart import Rendered, merged, render
 from tests.k8s import addresses
-from tests.k8s.conftest import PLACES
 from tests.k8s.edge import Edge, edge
 from tests.k8s.replica import Ending, Replica
 from tests.k8s.turns import LONG, SHORT, Turn
-from tests.k8s.values import STAND
+from tests.k8s.values import PLACES, THREE
 
 pytestmark = pytest.mark.k8s
 
@@ -138,7 +137,7 @@ def test_a_replica_that_is_killed_ends_its_own_turns_with_an_error_and_no_other_
 
 
 def test_more_turns_than_the_edge_lets_in_are_refused_as_a_server_refuses(stand: Stand) -> None:
-    few = render(merged(STAND, {"envoy": {"maxTurns": 3}}))
+    few = render(merged(THREE, {"envoy": {"maxTurns": 3}}))
     servers = [replica.address for replica in stand.replicas]
     with edge(few, stand.folder, servers, number=1) as narrow, StreamOmni(narrow.url, max_retries=0) as client:
         narrow.wait_for_healthy(REPLICAS, _IS_IT_S)

@@ -18,5 +18,7 @@ STAND: dict[str, Any] = merged(
         "autoscaling": {"maxReplicas": MOST_REPLICAS},
     },
 )
+PLACES = 12  # turns at once, of servers that share thirty
+THREE = merged(STAND, {"server": {"replicas": 3, "capacity": {"running": PLACES}}})
 HPA = merged(STAND, {"autoscaling": {"mode": "hpa"}})
 KEDA = merged(STAND, {"autoscaling": {"mode": "keda", "prometheusUrl": "http://prometheus.monitoring:9090"}})
