@@ -8,12 +8,14 @@ for _library in ("OMP", "OPENBLAS", "MKL"):  # read when numpy and torch are fir
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 import argparse  # noqa: E402
+import json  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 from importlib import import_module  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from benchmarks import results, targets  # noqa: E402
+from benchmarks.machine import ROOT  # noqa: E402
 from benchmarks.plans import PLANS  # noqa: E402
 
 MEASUREMENTS = {
@@ -30,6 +32,9 @@ MEASUREMENTS = {
     "soak": "thousands of mixed turns with cancels: memory and lost places; always on a tiny checkpoint",
 }
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stream-omni-benchmarks"
+
+
+_HELD_OUT = ROOT / "build" / "demo" / "held_out" / "questions.jsonl"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths, faults = endurance.run(arguments.minutes, _CACHE, arguments.results)
         print(*paths, *faults, sep="\n")
         return 1 if faults else 0
+    if arguments.command == "capacity":
+        return _find_capacity(arguments)
     for name in arguments.measurements or MEASUREMENTS:
         print(f"--- {name}: {MEASUREMENTS[name]}", flush=True)
         print(_measure(name, arguments), flush=True)
@@ -79,6 +86,18 @@ def _measure(name: str, arguments: argparse.Namespace) -> Path:
     return results.record(name, parameters, lambda: measure(subject, PLANS[arguments.plan]), arguments.results)
 
 
+def _find_capacity(arguments: argparse.Namespace) -> int:
+    from benchmarks import capacity
+    from benchmarks.subjects import Subject
+
+    goal = capacity.Goal(arguments.first_audio_ms, arguments.most, arguments.turns)
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    place = arguments.url or Subject(arguments.served, arguments.cache)
+    path = capacity.run(goal, arguments.manifest, arguments.answer_s, place, arguments.results)
+    print(path, capacity.summary(json.loads(path.read_text(encoding="utf-8"))), sep="\n")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     listed = "\n".join(f"  {name:<11} {what}" for name, what in MEASUREMENTS.items())
     parser = argparse.ArgumentParser(
@@ -101,9 +120,36 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("streaming", help="streamed against offline speech over chunk schedules: quality, not time")
     endure = commands.add_parser("endure", help="a server at capacity: fails where anything that it holds grows")
     endure.add_argument("--minutes", type=float, default=60, help="default: %(default)s")
+    _add_capacity(
+        commands.add_parser("capacity", help="how many turns a replica answers at once, first sounds in time")
+    )
     commands.add_parser("plot", help="draw the result files")
     commands.add_parser("table", help="print the targets with what was measured, in Markdown")
     return parser
+
+
+def _add_capacity(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Finds the number of streams at which 95 of 100 first sounds still come in time and as many answers play "
+        "without a gap: doubles it until it is too much, halves what is between, and looks at the answer twice. "
+        "docs/capacity.md says what follows from it."
+    )
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--url", metavar="HOST:PORT", help="a server that runs, with nobody else on it")
+    place.add_argument("--served", type=Path, metavar="DIR", help="start one from what `stream-omni build` wrote")
+    add = parser.add_argument
+    add("--first-audio-ms", type=float, default=600, metavar="MS", help="what is in time (default: %(default)g)")
+    add("--most", type=int, default=64, metavar="N", help="streams that are tried (default: %(default)s)")
+    add("--turns", type=int, default=40, metavar="N", help="judged at each level, at least (default: %(default)s)")
+    add("--answer-s", type=float, default=10, metavar="S", help="the longest answer (default: %(default)g)")
+    add("--cache", type=Path, default=_CACHE, metavar="DIR", help="where a started server's variant is kept")
+    add(
+        "--manifest",
+        type=Path,
+        default=_HELD_OUT,
+        metavar="FILE",
+        help="spoken questions, as for `stream-omni eval` (default: the demo's held-out ones)",
+    )
 
 
 if __name__ == "__main__":

@@ -123,6 +123,27 @@ def _work(axes: Axes, values: Any) -> None:
     axes.legend(fontsize=6, ncols=2)
 
 
+def _capacity(axes: Axes, values: Any) -> None:
+    levels = {int(n): level for n, level in values["levels"].items()}
+    counts = sorted(levels)
+    for share, style in (("p50", "o-"), ("p95", "s--")):
+        seconds = [(levels[n]["first_audio_ms"][share] or 0) / 1000 for n in counts]
+        axes.plot(counts, seconds, style, label=f"first audio, {share}")
+    _by_streams(axes, counts, "seconds")
+    if values["capacity"]:
+        axes.axvline(values["capacity"], color="tab:green", label=f"capacity: {values['capacity']} streams")
+        axes.axvline(
+            values["scaling_target"], color="grey", ls=":", label=f"scaling target: {values['scaling_target']}"
+        )
+    shares = axes.twinx()
+    for name, style in (("in_time", "^-"), ("gapless", "v-")):
+        percent = [100 * levels[n][name] for n in counts]
+        shares.plot(counts, percent, style, lw=0.8, ms=4, color="tab:red", label=f"turns {name.replace('_', ' ')}, %")
+    shares.set_ylim(0, 105)
+    handles = [*axes.get_legend_handles_labels()[0], *shares.get_legend_handles_labels()[0]]
+    axes.legend(handles=handles, fontsize=7)
+
+
 _PLOTS: dict[str, Callable[[Axes, Any], None]] = {
     "streams": _streams,
     "arrivals": _arrivals,
@@ -131,4 +152,5 @@ _PLOTS: dict[str, Callable[[Axes, Any], None]] = {
     "soak": _soak,
     "reference": _reference,
     "work": _work,
+    "capacity": _capacity,
 }

@@ -124,6 +124,11 @@ use_remote_address: true
 stream_idle_timeout: 0s
 request_timeout: 0s
 drain_timeout: 1s
+local_reply_config:
+  mappers:
+    # One turn too many (circuit_breakers) is refused as a server refuses it: clients wait and ask again.
+    - filter: {response_flag_filter: {flags: [UO]}}
+      body: {inline_string: "OVERLOADED retry_after_ms=1000: all servers are busy; come again later"}
 http2_protocol_options:
   max_concurrent_streams: 1024
   # A client that vanished holds its turn no longer than this.

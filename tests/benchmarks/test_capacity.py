@@ -1,0 +1,118 @@
+"""The search for a replica's capacity: on made-up servers whose capacity is known, and on the real one."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from stream_omni_eval.turn_trace import Arrival, TurnTrace
+
+from benchmarks.__main__ import main
+from benchmarks.capacity import Goal, confirmed, measure, most_that_holds, recorded, summary
+from benchmarks.plots import draw
+from benchmarks.questions import SAMPLE_RATE_HZ, Question, spoken
+
+MANIFEST = Path(__file__).parents[2] / "build" / "demo" / "held_out" / "questions.jsonl"
+
+
+@dataclass
+class Crowded:
+    """First sounds take ``first_s`` for each turn that runs; beyond ``places`` one is refused first, beyond
+    ``keeps_up`` its second piece comes too late."""
+
+    first_s: float = 0.001
+    places: int = 100
+    keeps_up: int = 100
+    now: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, question: Question, leave_after: int | None = None) -> TurnTrace:
+        trace = TurnTrace(time.monotonic())
+        with self.lock:
+            self.now += 1
+            now = self.now
+        time.sleep(0.01)
+        with self.lock:
+            self.now -= 1
+        first_s = self.first_s * now
+        second_s = first_s + (0.02 if now <= self.keeps_up else 3.0)
+        trace.refusals = int(now > self.places)
+        trace.arrivals = [
+            Arrival("audio", first_s, 1.0, 25),
+            Arrival("audio", second_s, 1.0, 25),
+            Arrival("done", second_s),
+        ]
+        return trace
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 2, 3, 5, 8, 13, 31, 32])
+def test_the_largest_number_is_found_in_few_looks(capacity: int) -> None:
+    looks: list[int] = []
+
+    def holds(streams: int) -> bool:
+        looks.append(streams)
+        return streams <= capacity
+
+    assert most_that_holds(holds, 32) == capacity
+    assert len(looks) <= 11 and max(looks) <= 32 and len(set(looks)) == len(looks)
+
+
+def test_luck_does_not_last() -> None:
+    again = iter([False, False, True])
+    assert confirmed(lambda streams: next(again), 7) == 5
+    assert confirmed(lambda streams: False, 2) == 0
+
+
+@pytest.mark.parametrize(
+    ("crowded", "limited_by"),
+    [
+        (Crowded(first_s=0.1), "first sound"),
+        (Crowded(places=6), "places"),
+        (Crowded(keeps_up=6), "gaps"),
+    ],
+)
+def test_what_limits_is_told(crowded: Crowded, limited_by: str) -> None:
+    values = measure(crowded, spoken(1.0), Goal(first_audio_ms=650, most_streams=16, least_turns=40), lambda line: None)
+    assert (values["capacity"], values["limited_by"]) == (6, limited_by)
+    assert values["scaling_target"] == 4  # seven tenths, rounded down
+    assert values["levels"][6]["misses"] == "" and values["levels"][7]["misses"] == limited_by
+
+
+def test_what_follows_is_said() -> None:
+    said = {
+        "parameters": {"first_audio_ms": 600.0},
+        "values": {"capacity": 6, "limited_by": "gaps", "scaling_target": 4},
+    }
+    assert "autoscaling.turnsPerReplica: 4" in summary(said) and "more play with gaps" in summary(said)
+    said["values"]["capacity"] = 0
+    assert "Not even one stream" in summary(said)
+
+
+def test_questions_are_real_ones_and_never_twice_the_same() -> None:
+    ask = recorded(MANIFEST, 5.0)
+    asked = [ask(stream, turn) for stream in range(4) for turn in range(6)]
+    sounds = {question.audio.tobytes() for question in asked if question.audio is not None}
+    assert len(sounds) == 24
+    assert all(0.5 < len(question.audio) / SAMPLE_RATE_HZ < 10 for question in asked if question.audio is not None)
+    assert ask(1, 1).audio is not None and (ask(1, 1).audio == recorded(MANIFEST, 5.0)(1, 1).audio).all()
+
+
+def test_a_real_server_is_measured_reported_and_drawn(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["--first-audio-ms", "60000", "--most", "2", "--turns", "2", "--answer-s", "1"]
+    assert main(["--results", str(tmp_path), "capacity", "--url", url, *quick]) == 0
+    result = json.loads((tmp_path / "capacity.json").read_text(encoding="utf-8"))
+    assert result["values"]["levels"].keys() >= {"1"} and result["parameters"]["server"] == url
+    assert "turnsPerReplica" in capsys.readouterr().out or result["values"]["capacity"] == 0
+    assert [path.name for path in draw({"capacity": result}, tmp_path)] == ["capacity.svg"]
+
+
+def test_a_place_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["capacity"])
+    assert "--url" in capsys.readouterr().err

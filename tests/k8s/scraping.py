@@ -1,0 +1,75 @@
+"""A real Prometheus with the chart's PodMonitors and rules, as its operator would configure it; only addresses differ,
+and it looks more often by the factor by which the stand's time passes faster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.helm.chart import NAMESPACE, Manifest, Rendered
+from tests.k8s import addresses
+from tests.monitoring.prometheus_process import Prometheus
+
+_PORT = 9090
+_START_S = 120.0
+
+
+@contextmanager
+def prometheus(
+    programs: Path, folder: Path, rendered: Rendered, pods: Mapping[str, Mapping[str, str]], speed: float
+) -> Iterator[Prometheus]:
+    """``pods``: of a component, addresses by name."""
+    rules, configuration, log = folder / "rules.yml", folder / "prometheus.yml", folder / "prometheus.log"
+    rules.write_text(json.dumps(rendered.one("PrometheusRule")["spec"]))  # JSON is YAML
+    jobs = [_job(monitor, rendered, pods, speed) for monitor in rendered.of("PodMonitor")]
+    configuration.write_text(json.dumps({"rule_files": [str(rules)], "scrape_configs": jobs}))
+    address = f"{addresses.of_edge(8)}:{_PORT}"
+    options = [f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'prometheus'}"]
+    command = [programs / "prometheus", *options, f"--web.listen-address={address}"]
+    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+        try:
+            running = Prometheus(f"http://{address}")
+            _wait(running, process, log)
+            yield running
+        finally:
+            process.terminate()
+
+
+def _job(monitor: Manifest, rendered: Rendered, pods: Mapping[str, Mapping[str, str]], speed: float) -> dict[str, Any]:
+    component = monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (container,) = rendered.pod(component)["spec"]["containers"]
+    (port,) = [each["containerPort"] for each in container["ports"] if each["name"] == endpoint["port"]]
+    interval_s = float(endpoint["interval"].removesuffix("s")) / speed
+    return {
+        "job_name": monitor["metadata"]["name"],
+        "metrics_path": endpoint["path"],
+        "scrape_interval": f"{round(1000 * interval_s)}ms",
+        "scrape_timeout": f"{round(1000 * interval_s)}ms",
+        "static_configs": [
+            {"targets": [f"{address}:{port}"], "labels": {"namespace": NAMESPACE, "pod": name}}
+            for name, address in pods[component].items()
+        ],
+        "relabel_configs": [
+            {"target_label": each["targetLabel"], "replacement": each["replacement"], "action": each["action"]}
+            for each in endpoint["relabelings"]
+        ],
+    }
+
+
+def _wait(running: Prometheus, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline_s = time.monotonic() + _START_S
+    while True:
+        try:
+            urllib.request.urlopen(f"{running.url}/-/ready", timeout=5).close()
+            return
+        except (urllib.error.URLError, ConnectionError):
+            assert process.poll() is None and time.monotonic() < deadline_s, log.read_text()
+            time.sleep(0.1)
