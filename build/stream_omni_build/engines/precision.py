@@ -40,8 +40,8 @@ class Exceptions:
 
 
 NONE = Exceptions()
-# fp16 of the flow has given NaN in TensorRT: its products of queries and keys, and its last convolution, whose output the
-# ODE adds up ten times, are kept out of it.
+# fp16 of the flow has given NaN in TensorRT: its products of queries and keys, and its last convolution, whose output
+# the ODE adds up ten times, are kept out of it.
 FLOW = Exceptions(frozenset({"Erf", "Tanh"}), (r"/unet/project/", r"/blocks\.\d+/MatMul$"))
 EXCEPTIONS: dict[str, Exceptions] = {
     "flow_estimator": FLOW,
