@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -11,10 +12,9 @@ from pathlib import Path
 
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
-from stream_omni.networks import make_network
 from stream_omni_build.backbone import backbone_shapes
 from stream_omni_build.deployment import Deployment, Stage
-from stream_omni_build.gpu_memory import weight_bytes
+from stream_omni_build.gpu_memory import parameters, weight_bytes
 from stream_omni_build.progress import Progress
 from stream_omni_build.weight_plan import NoSpaceError
 
@@ -43,7 +43,7 @@ def build_disk(info: ModelInfo, deployment: Deployment) -> Disk:
     written = sum(wide) + 2 * sum(narrow.values())
     llm = deployment.stages["llm"]
     if llm.engine == "tensorrt-llm":
-        backbone = 2 * sum(_count(shape) for shape in backbone_shapes(info).values())
+        backbone = 2 * sum(math.prod(shape) for shape in backbone_shapes(info).values())
         engine = _stage_bytes(info, llm)
         table = 4 * info.vocabulary.text_size * info.llama.hidden
         kept += engine + table
@@ -54,8 +54,7 @@ def build_disk(info: ModelInfo, deployment: Deployment) -> Disk:
 
 def host_memory_bytes(info: ModelInfo) -> int:
     """Of the export: the largest parameter in fp32, and its rows once more as they are written."""
-    names = [name for name in graphs(info) if name != "speech_tokenizer"]
-    largest = max(p.numel() for name in names for p in make_network(name, info).parameters())
+    largest = max(math.prod(shape) for graph in graphs(info) for shape in parameters(graph, info).values())
     return _BASE_BYTES + 2 * 4 * largest
 
 
@@ -114,11 +113,4 @@ def _stage_bytes(info: ModelInfo, stage: Stage) -> int:
 
 
 def _stage_fp32_bytes(info: ModelInfo, stage: Stage) -> int:
-    return 4 * sum(p.numel() for name in stage.graphs for p in make_network(name, info).parameters())
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    found = 1
-    for size in shape:
-        found *= size
-    return found
+    return 4 * sum(math.prod(shape) for name in stage.graphs for shape in parameters(name, info).values())

@@ -7,8 +7,8 @@ assumed, not computed (:data:`CONTEXT_BYTES`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -17,11 +17,12 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.networks import make_network
 from stream_omni_build.deployment import Deployment, Stage
 from stream_omni_build.engines.quantize import FEWEST_WEIGHTS
-from stream_omni_build.engines.shapes import Profile, profiles
+from stream_omni_build.engines.shapes import profiles
 from stream_omni_build.live_bytes import workspace_bytes
 
-CONTEXT_BYTES = 600_000_000  # CUDA context and libraries of a process: an allowance, never measured here
+CONTEXT_BYTES = 500_000_000  # CUDA context and libraries of a process: an allowance, never measured here
 HEADROOM = 0.95  # of a GPU's memory that may be planned: allocators keep some
+CARD_GB_BYTES = 1 << 30  # what a card's name counts in: one "of 24 GB" has 24 GiB
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "fp8": 1}
 _CODES = ("int8", "fp8")
 
@@ -61,15 +62,22 @@ def weight_bytes(info: ModelInfo, graph: str, stage: Stage) -> int:
     """Of one graph in the stage's precision. 8 bits are for large matrices, with a scale of 2 bytes an output; tables
     and the rest stay in 2 bytes, and TensorRT-LLM keeps the head there, too."""
     if stage.precision not in _CODES:
-        return sum(p.numel() for p in make_network(graph, info).parameters()) * _BYTES[stage.precision]
+        return _BYTES[stage.precision] * sum(math.prod(shape) for shape in parameters(graph, info).values())
     total = 0
-    for name, parameter in make_network(graph, info).named_parameters():
-        spared = "table" in name or (stage.engine == "tensorrt-llm" and name.startswith("head"))
-        if parameter.dim() == 2 and parameter.numel() >= FEWEST_WEIGHTS and not spared:
-            total += parameter.numel() + 2 * parameter.shape[1]
+    for name, shape in parameters(graph, info).items():
+        looked_up = name == "table" or (name == "text_table" and graph == "speech_top")  # rows, not products
+        spared = looked_up or (stage.engine == "tensorrt-llm" and name.startswith("head"))
+        if len(shape) == 2 and math.prod(shape) >= FEWEST_WEIGHTS and not spared:
+            total += math.prod(shape) + 2 * shape[1]
         else:
-            total += 2 * parameter.numel()
+            total += 2 * math.prod(shape)
     return total
+
+
+@cache
+def parameters(graph: str, info: ModelInfo) -> dict[str, tuple[int, ...]]:
+    """Shapes by name."""
+    return {name: tuple(values.shape) for name, values in make_network(graph, info).named_parameters()}
 
 
 def cache_bytes(info: ModelInfo, deployment: Deployment, graph: Graph, stage: Stage) -> int:
@@ -84,17 +92,22 @@ def cache_bytes(info: ModelInfo, deployment: Deployment, graph: Graph, stage: St
 
 def _workspace(info: ModelInfo, deployment: Deployment, graph: Graph) -> int:
     """Of the largest of the graph's optimisation profiles."""
-    network = make_network(graph.name, info)
-    return max(
-        workspace_bytes(network, list(_largest_inputs(graph, profile))) for profile in profiles(graph, info, deployment)
-    )
+    kinds = {tensor.name: tensor.dtype for tensor in graph.inputs}
+    runs = [
+        tuple((shapes.most, kinds.get(name, "float32")) for name, shapes in profile.inputs.items())  # caches come last
+        for profile in profiles(graph, info, deployment)
+    ]
+    return max(_run_bytes(graph.name, info, run) for run in runs)
 
 
-def _largest_inputs(graph: Graph, profile: Profile) -> Iterator[torch.Tensor]:
-    """In the graph's order, caches last."""
-    kinds = {tensor.name: getattr(torch, tensor.dtype) for tensor in graph.inputs}
-    for name, shapes in profile.inputs.items():
-        yield torch.empty(shapes.most, dtype=kinds.get(name, torch.float32), device="meta")
+@cache
+def _run_bytes(graph: str, info: ModelInfo, inputs: tuple[tuple[tuple[int, ...], str], ...]) -> int:
+    tensors = [torch.empty(shape, dtype=getattr(torch, kind), device="meta") for shape, kind in inputs]
+    return workspace_bytes(make_network(graph, info), tensors)
+
+
+def fits(memory: list[StageMemory], deployment: Deployment) -> bool:
+    return max(by_gpu(memory, deployment)) <= HEADROOM * deployment.gpu_memory_gb * CARD_GB_BYTES
 
 
 def by_gpu(memory: list[StageMemory], deployment: Deployment) -> list[int]:

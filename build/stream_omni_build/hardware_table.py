@@ -1,4 +1,4 @@
-"""What each deployment profile takes of its GPUs, as a table; between its markers in docs/production.md it is written by
+"""What each deployment profile takes of its GPUs, as a table; the one in docs/production.md is written by
 
 python -m stream_omni_build.hardware_table docs/production.md
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stream_omni.model_info import ModelInfo
 from stream_omni_build.deployment import Deployment, read_deployment, shipped
-from stream_omni_build.gpu_memory import HEADROOM, StageMemory, by_gpu, deployment_memory, gigabytes
+from stream_omni_build.gpu_memory import StageMemory, by_gpu, deployment_memory, fits, gigabytes
 from stream_omni_build.gpu_repository import deployed
 from stream_omni_build.published_sizes import published_info
 
@@ -22,12 +22,10 @@ BEGIN, END = "<!-- hardware: python -m stream_omni_build.hardware_table -->", "<
 def table(info: ModelInfo, deployment: Deployment) -> str:
     """Markdown. ``info``: of a checkpoint, or of the published model."""
     memory = deployment_memory(deployed(info, deployment), deployment)
-    limits = (
-        f"{deployment.turns} turns at once, {deployment.prompt_positions} + {deployment.answer_positions} positions"
-    )
-    head = "| stage | GPU | engine, precision | weights | caches | workspace | CUDA | sum |\n|---|---|---|---|---|---|---|---|"
+    positions = f"{deployment.prompt_positions} + {deployment.answer_positions} positions"
+    about = f"**{deployment.name}**: {deployment.turns} turns at once, {positions}. {verdict(memory, deployment)}"
     rows = [_row(found) for found in memory]
-    return "\n".join([f"**{deployment.name}**: {limits}. {verdict(memory, deployment)}", "", head, *rows])
+    return "\n".join([about, "", f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|", *rows])
 
 
 def _row(found: StageMemory) -> str:
@@ -40,8 +38,8 @@ def _row(found: StageMemory) -> str:
 def verdict(memory: list[StageMemory], deployment: Deployment) -> str:
     sums = by_gpu(memory, deployment)
     needs = " and ".join(f"{gigabytes(count)} GB on GPU {gpu}" for gpu, count in enumerate(sums))
-    fits = "fits" if max(sums) <= HEADROOM * deployment.gpu_memory_gb * 1e9 else "DOES NOT FIT"
-    return f"{needs}: {fits} {deployment.gpu_memory_gb} GB."
+    word = "fits" if fits(memory, deployment) else "DOES NOT FIT"
+    return f"{needs}: {word} cards of {deployment.gpu_memory_gb} GB."
 
 
 def tables() -> str:

@@ -11,8 +11,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from stream_omni.networks import make_network
-
 
 class LiveBytes(TorchDispatchMode):
     """Counts storages that operators make while it is entered: ``peak`` is the most that lived at once."""
@@ -49,8 +47,3 @@ def workspace_bytes(network: torch.nn.Module, inputs: Sequence[torch.Tensor]) ->
     with LiveBytes([*network.parameters(), *network.buffers(), *inputs]) as counted, torch.no_grad():
         network(*inputs)
     return counted.peak
-
-
-def parameter_counts(graph: str, info: Any) -> dict[str, int]:
-    """Values of each parameter of a graph's network."""
-    return {name: parameter.numel() for name, parameter in make_network(graph, info).named_parameters()}

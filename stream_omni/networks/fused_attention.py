@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -10,9 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stream_omni.networks.llama import SelfAttention
-
-Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # as stream_omni.networks.llama.attend
+from stream_omni.networks.llama import Attend, SelfAttention
 
 
 def fuse_attention(network: nn.Module, device: torch.device, dtype: torch.dtype) -> str:

@@ -12,7 +12,7 @@ A stack that is told to (:func:`give_only_new`) leaves its caches alone and give
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -105,6 +105,9 @@ def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     return torch.matmul(scores, values.unsqueeze(2))
 
 
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # as the above
+
+
 def attend_apart(q: Tensor, cache: tuple[Tensor, Tensor], new: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
     """As :func:`attend`, over a cache and what is new after it, without putting the two together."""
     products = [torch.matmul(q, keys.unsqueeze(2).transpose(-1, -2)) for keys, _ in (cache, new)]
@@ -120,7 +123,7 @@ class SelfAttention(nn.Module):
     def __init__(self, sizes: LlamaSizes) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_size = sizes.heads, sizes.kv_heads, sizes.head_size
-        self.attend = attend  # or a fused kernel for it (stream_omni.networks.fused_attention)
+        self.attend: Attend = attend  # or a fused kernel for it (stream_omni.networks.fused_attention)
         self.outputs = [sizes.heads * sizes.head_size, *[sizes.kv_heads * sizes.head_size] * 2]
         self.qkv = Linear(sizes.hidden, sum(self.outputs))
         self.out = Linear(self.outputs[0], sizes.hidden)

@@ -23,7 +23,8 @@ class TorchMemory:
     def __init__(self, device: str, cache_dtype: torch.dtype = torch.float32) -> None:
         self.device = torch.device(device)
         self._cache_dtype = cache_dtype
-        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        on_gpu = self.device.type == "cuda"
+        self._stream = torch.cuda.Stream(self.device) if on_gpu else None  # type: ignore[no-untyped-call]
 
     @contextmanager
     def ordered(self) -> Iterator[int]:

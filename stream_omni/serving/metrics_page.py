@@ -35,7 +35,14 @@ class MetricsPage:
 
     def work_done(self) -> Mapping[str, float]:
         """By stage: how often it has finished a piece of work since its process began."""
-        return {stage: self._value(STAGE_SECONDS, "_count", stage=stage) for stage in STAGE_SECONDS.labels["stage"]}
+        return {stage: self._done(stage) for stage in STAGE_SECONDS.labels["stage"]}
+
+    def _done(self, stage: str) -> float:
+        """By our own count; by Triton's of a stage that has no process, because Triton runs its plan by itself (of
+        others Triton counts what has been taken in, which says nothing of a stage that hangs)."""
+        own = self._values.get((f"{STAGE_SECONDS.name}_count", frozenset({("stage", stage)})))
+        labels = frozenset({("model", stage), ("version", "1")})
+        return self._values.get(("nv_inference_request_success", labels), 0.0) if own is None else own
 
     def _value(self, metric: Metric, part: str = "", **labels: str) -> float:
         """0 for a stage that has no process yet."""

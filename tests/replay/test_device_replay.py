@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 from stream_omni_build.replay_command import main as replay
 from stream_omni_build.trace import trace
 
@@ -23,12 +22,12 @@ from stream_omni.replay.reduced import BOUNDS, compare_reduced, teach
 from stream_omni.replay.run import Installation, observe
 from stream_omni.replay.run import replay as replay_cases
 from stream_omni.runtime.device_session import DeviceSession, TwoBestThere
-from stream_omni.runtime.onnx_program import OnnxProgram
 from stream_omni.runtime.session import Session
 from stream_omni.runtime.torch_memory import TorchMemory
 from stream_omni.runtime.torch_runtime import Device, TorchRuntime
 from stream_omni.tensor_files import CheckpointTensors
 from stream_omni.text_engine import TextEngine
+from tests.onnx_program import OnnxProgram
 from tests.recorded_turns import drive, text_request
 
 LANGUAGE = ("speech_bottom", "speech_bottom_step", "speech_top", "llm")
@@ -50,7 +49,7 @@ class OnlyNewRuntime:
         if graph not in LANGUAGE:
             return self._rest.session(graph)
         if graph not in self._sessions:
-            program = OnnxProgram(self._export(graph), torch.device("cpu"))
+            program = OnnxProgram(self._export(graph))
             self._sessions[graph] = DeviceSession(program, graphs(self.info)[graph], self._memory, CHUNK_TOKENS)
         return self._sessions[graph]
 

@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 from stream_omni.graphs import Graph, Tensor
 from stream_omni.model_info import LlamaSizes, Rope
 from stream_omni.runtime.device_session import DeviceSession
-from stream_omni.runtime.onnx_program import OnnxProgram
 from stream_omni.runtime.slots import KeyValueCaches
 from stream_omni.runtime.torch_memory import TorchMemory, address
+from tests.onnx_program import OnnxProgram
 
 KV_HEADS, HEAD_SIZE = 2, 4
 GRAPH = Graph(
@@ -65,7 +65,7 @@ def program(folder: Path, new: bool) -> OnnxProgram:
     graph = helper.make_graph(nodes, "doubled", [*inputs, *caches], [sums, *made], constants)
     path = folder / f"doubled-{new}.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return OnnxProgram(path, torch.device("cpu"))
+    return OnnxProgram(path)
 
 
 def caches_of(rows: int, memory: TorchMemory = MEMORY) -> KeyValueCaches:

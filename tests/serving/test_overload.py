@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from os import kill
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from stream_omni.serving.metrics import (
     STREAMS_WAITING,
     Metric,
 )
+from tests.serving.killing import kill_between_calls
 from tests.serving.raw_client import Answered, Stream, ask, picture, tone
 from tests.serving.scrape import Scrape, seconds_until
 from tests.serving.variants import served_with
@@ -221,8 +220,8 @@ def test_a_dead_stage_is_an_error_that_is_counted_and_frees_the_turn(narrow: Tri
     before = Scrape(narrow.metrics_url)
     stream = Stream(narrow.grpc_url, ENDLESS)
     first("audio")(stream)
+    kill_between_calls(narrow, "vocoder")
     began_s = time.monotonic()
-    kill(stub_of(narrow, "vocoder"), signal.SIGKILL)
     failed = stream.finish()
     assert re.match("INTERNAL: the stage (vocoder|token2wav) failed; send the turn again$", failed.error or "")
     assert time.monotonic() - began_s < 2
@@ -235,7 +234,7 @@ def test_a_dead_engine_holds_nothing_by_its_gauges(narrow: TritonServer) -> None
     stream = Stream(narrow.grpc_url, {"text": "Tell me a tale", "max_tokens": 4000, "temperature": 1.5})
     first("text", 3)(stream)
     assert Scrape(narrow.metrics_url)(KV_SLOTS, stage="llm", state="used") == 1
-    kill(stub_of(narrow, "llm"), signal.SIGKILL)
+    kill_between_calls(narrow, "llm")
     assert (stream.finish().error or "").startswith("INTERNAL: the stage llm failed")
     seconds_until(narrow.metrics_url, lambda now: gauges_of(now, "llm") == {0.0}, 2)
     assert gauges_of(Scrape(narrow.metrics_url), "speech_top") == {0.0, PLACES}
@@ -244,16 +243,3 @@ def test_a_dead_engine_holds_nothing_by_its_gauges(narrow: TritonServer) -> None
 def gauges_of(scrape: Scrape, stage: str) -> set[float]:
     names = {metric.name for metric in (KV_SLOTS, STREAMS_ACTIVE, STREAMS_CAPACITY)}
     return {value for (name, labels), value in scrape.values.items() if name in names and ("stage", stage) in labels}
-
-
-def stub_of(server: TritonServer, model: str) -> int:
-    assert server.process is not None
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-        except OSError:  # it has ended meanwhile
-            continue
-        if int(parent) == server.process.pid and any(f"/{model}/1/model.py".encode() in part for part in command):
-            return int(process.name)
-    raise AssertionError(f"no process serves {model}")

@@ -27,7 +27,7 @@ class Plan:
     tokenizer_utterances: int = 4000  # whose sounds the units are made for
     tokenizer_steps: int = 3000  # to find what tells sounds apart
     renderings: int = 2  # of each question as units, in other surroundings
-    vocoder_steps: int = 2000
+    vocoder_steps: int = 3200
     vocoder_rows: int = 16
     vocoder_frames: int = 32  # a third of a second: more than a vocoder hears to either side
     flow_steps: int = 3200
@@ -51,7 +51,7 @@ class Plan:
     ctc_answers_alone: int = 6
     listening_steps: int = 1300
     listening_questions: int = 3000  # whose words are put together anew
-    llm_steps: int = 3000
+    llm_steps: int = 5600
     llm_pictures: int = 6
     llm_questions: int = 2  # typed, about each picture; and half as many as if spoken
     llm_alone: int = 6  # typed ones without a picture, and as many as if spoken

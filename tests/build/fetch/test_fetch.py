@@ -168,6 +168,7 @@ def test_a_repository_that_lacks_a_file(hub: Hub, language: Fetch, capsys: pytes
     del hub.repositories[LANGUAGE]["tokenizer.json"]
     assert language() == 1
     assert "lacks tokenizer.json: a Stream-Omni directory holds" in capsys.readouterr().err
+    assert not hub.asked(SHARD)  # nothing large has been downloaded
 
 
 def test_tensors_that_do_not_fit_their_file(hub: Hub, language: Fetch, capsys: pytest.CaptureFixture[str]) -> None:

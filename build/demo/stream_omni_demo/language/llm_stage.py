@@ -22,7 +22,7 @@ from stream_omni_demo.world.proposing import PRACTISED_SHARES
 
 NAME = "llm"
 _LEARNING_RATE = 5e-4
-_ROUNDS = 2
+_ROUNDS = 4
 _PACED_BY = 64  # utterances, whose labels show at what pace people speak
 _LEAST_TYPED, _LEAST_SPOKEN = 0.95, 0.9  # of answers that are right
 

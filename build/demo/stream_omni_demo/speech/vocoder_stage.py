@@ -11,6 +11,7 @@ from stream_omni_demo.speech.vocoder_training import VocoderTraining, initial_te
 
 NAME = "vocoder"
 _LEARNING_RATE = 2e-3
+_ROUNDS = 2
 _LARGEST_MEL_ERROR = 0.4
 _LARGEST_VOICING_ERROR = 0.08
 _LARGEST_PEAK = 0.95
@@ -28,7 +29,7 @@ def make(workshop: Workshop) -> Measured:
         NAME,
         training.parameters,
         training.losses,
-        Recipe(plan.vocoder_steps, _LEARNING_RATE),
+        Recipe(plan.vocoder_steps, _LEARNING_RATE, rounds=_ROUNDS),
         workshop.state(NAME),
         workshop.say,
     )

@@ -52,20 +52,20 @@ KIND_SHARES: Mapping[str, float] = {
 }
 # The same for practice: what is hard to learn, more often
 PRACTISED_SHARES: Mapping[str, float] = {
-    "colour": 0.09,
-    "what is at": 0.06,
-    "where": 0.11,
-    "count": 0.14,
-    "exists": 0.07,
-    "is colour": 0.05,
-    "which is bigger": 0.08,
-    "which of two": 0.07,
-    "which of all": 0.06,
-    "is bigger": 0.05,
+    "colour": 0.08,
+    "what is at": 0.05,
+    "where": 0.07,
+    "count": 0.26,
+    "exists": 0.08,
+    "is colour": 0.08,
+    "which is bigger": 0.05,
+    "which of two": 0.06,
+    "which of all": 0.04,
+    "is bigger": 0.07,
     "shape": 0.02,
     "identity": 0.02,
-    "beside": 0.09,
-    "describe": 0.08,
+    "beside": 0.05,
+    "describe": 0.06,
     "background": 0.01,
 }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 import numpy as np
 
-from stream_omni_demo.world.chance import happens, pick
+from stream_omni_demo.world.chance import happens, pick, pick_by_share
 from stream_omni_demo.world.exchange import Exchange
 from stream_omni_demo.world.facts import FACTS
 from stream_omni_demo.world.paraphrase import Paraphrase, of_split, paraphrases
@@ -40,10 +41,11 @@ def conversations(split: Split | None = None) -> list[Exchange]:
 
 
 def sample_conversation(generator: np.random.Generator, split: Split) -> Exchange:
-    """Every topic is as likely as any other, however many ways there are to speak of it."""
+    """A topic of many cases, such as sums, is more likely than one of few, but not by as much as it has more; how many
+    ways there are to speak of it makes no difference."""
     if happens(_REPEATED_SHARE, generator):
         return _sample_repeated(generator, split)
-    topic = pick(_topics_with(split), generator)
+    topic = _TOPIC_OF[pick_by_share(_topic_shares(split), generator)]
     return _exchange(topic, pick(_topic_paraphrases(topic.kind, split), generator), pick(topic.cases, generator))
 
 
@@ -91,8 +93,10 @@ def _topic_paraphrases(kind: str, split: Split | None = None) -> tuple[Paraphras
 
 
 @cache
-def _topics_with(split: Split) -> tuple[Topic, ...]:
-    return tuple(topic for topic in TOPICS if _topic_paraphrases(topic.kind, split))
+def _topic_shares(split: Split) -> Mapping[str, float]:
+    """By kind."""
+    weights = {topic.kind: math.sqrt(len(topic.cases)) for topic in TOPICS if _topic_paraphrases(topic.kind, split)}
+    return {kind: weight / sum(weights.values()) for kind, weight in weights.items()}
 
 
 @cache
