@@ -87,7 +87,7 @@ def _add_profiles(builder: Any, network: Any, config: Any, profiles: Sequence[Pr
 def make_logger(trt: Any) -> Any:
     """Keeps what TensorRT complains of, to be told if a build fails."""
 
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
@@ -105,7 +105,7 @@ def make_logger(trt: Any) -> Any:
 def make_monitor(trt: Any, what: str, say: Callable[[str], None]) -> Any:
     """Says every few seconds how far TensorRT's build is."""
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self._steps: dict[str, int] = {}
@@ -129,7 +129,7 @@ def make_monitor(trt: Any, what: str, say: Callable[[str], None]) -> Any:
 def make_writer(trt: Any, file: Any) -> Any:
     """A plan goes to its file piece by piece: one of 16 GB would otherwise be held in memory as well."""
 
-    class Writer(trt.IStreamWriter):  # type: ignore[misc, name-defined]
+    class Writer(trt.IStreamWriter):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IStreamWriter.__init__(self)
 

@@ -8,6 +8,7 @@ alone, since bf16 counts only to 256. All else follows its inputs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -28,27 +29,27 @@ ALWAYS_FP32 = frozenset(
 
 @dataclass(frozen=True)
 class Exceptions:
-    """A stage's own list: what else stays in fp32. ``nodes`` are parts of node names: the exporter's name of a node is
-    the path of its module."""
+    """A stage's own list: what else stays in fp32. ``nodes`` are patterns of node names: the exporter's name of a node
+    is the path of its module and the operator."""
 
     operators: frozenset[str] = frozenset()
     nodes: tuple[str, ...] = ()
 
     def hold(self, node: NodeProto) -> bool:
-        return node.op_type in self.operators or any(part in node.name for part in self.nodes)
+        return node.op_type in self.operators or any(re.search(pattern, node.name) for pattern in self.nodes)
 
 
 NONE = Exceptions()
-# fp16 of the flow has given NaN in TensorRT: its products of queries and keys, and its last convolutions, whose output
+# fp16 of the flow has given NaN in TensorRT: its products of queries and keys, and its last convolution, whose output
 # the ODE adds up ten times, are kept out of it.
-FLOW = Exceptions(frozenset({"Erf", "Tanh"}), ("/final", "/attention/MatMul"))
+FLOW = Exceptions(frozenset({"Erf", "Tanh"}), (r"/unet/project/", r"/blocks\.\d+/MatMul$"))
 EXCEPTIONS: dict[str, Exceptions] = {
     "flow_estimator": FLOW,
     "flow_encoder": Exceptions(frozenset({"Erf", "Tanh"})),
     # Snake divides by alpha + 1e-9, and the last convolution's output goes through exp
-    "vocoder": Exceptions(nodes=("/leave",)),
+    "vocoder": Exceptions(nodes=(r"/leave/",)),
     # its output is a frequency in Hz that phases are summed up from
-    "f0_predictor": Exceptions(nodes=("/classify",)),
+    "f0_predictor": Exceptions(nodes=(r"/classify/",)),
 }
 
 

@@ -185,11 +185,11 @@ def record_stage(stage: str, turns: Turns, runtime: Runtime) -> dict[str, list[C
 
 
 def save_calls(path: Path, calls: Sequence[Call]) -> None:
-    arrays = {}
+    arrays: Values = {}
     for i, call in enumerate(calls):
         arrays |= {f"{i} in {name}": array for name, array in call.inputs.items()}
         arrays |= {f"{i} out {name}": array for name, array in call.outputs.items()}
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)
 
 
 def load_calls(path: Path) -> list[Call]:

@@ -36,7 +36,7 @@ class Form:
 FORMS = {
     "fp32": Form(TensorProto.FLOAT, np.dtype("<f4"), float(np.finfo(np.float32).max)),
     "fp16": Form(TensorProto.FLOAT16, np.dtype("<f2"), 65504.0),
-    "bf16": Form(TensorProto.BFLOAT16, np.dtype(ml_dtypes.bfloat16), float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)),
+    "bf16": Form(TensorProto.BFLOAT16, np.dtype(ml_dtypes.bfloat16), (2 - 2.0**-7) * 2.0**127),
     "int8": Form(TensorProto.INT8, np.dtype("i1"), 127.0),
     "fp8": Form(TensorProto.FLOAT8E4M3FN, np.dtype(ml_dtypes.float8_e4m3fn), 448.0),
 }
@@ -65,7 +65,7 @@ class Stored:
 
     @property
     def length(self) -> int:
-        return FORMS[self.form].dtype.itemsize * math.prod(self.shape)
+        return int(FORMS[self.form].dtype.itemsize) * math.prod(self.shape)
 
     @property
     def element(self) -> int:

@@ -114,8 +114,8 @@ def error_of(found: Array, expected: Array) -> float:
         return 0.0
     if not np.issubdtype(expected.dtype, np.floating):  # two best labels: the best one counts
         return float(np.mean(found[..., 0] != expected[..., 0]))
-    difference = np.linalg.norm((found.astype(np.float64) - expected).ravel())
-    return float(difference / max(np.linalg.norm(expected.astype(np.float64).ravel()), 1e-12))
+    difference = float(np.linalg.norm((found.astype(np.float64) - expected).ravel()))
+    return difference / max(float(np.linalg.norm(expected.astype(np.float64).ravel())), 1e-12)
 
 
 def _not_finite(found: Array) -> int:

@@ -92,7 +92,7 @@ class Workshop:
             if not values.is_file():
                 with self.progress.step(f"record {stage}"):
                     self._record(stage, turns, folder)
-                    np.savez(values, **turns.values)  # type: ignore[arg-type]  # last: it says that all is there
+                    np.savez(values, **turns.values)  # last: it says that all is there
             with np.load(values) as found:
                 turns.values = {name: found[name] for name in found.files}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 from stream_omni_build.engines.engine_graph import engine_model
-from stream_omni_build.engines.precision import ALWAYS_FP32, ELEMENTS, PRODUCTS, lower
+from stream_omni_build.engines.precision import ALWAYS_FP32, ELEMENTS, EXCEPTIONS, PRODUCTS, lower
 
 from stream_omni.graphs import graphs
 from tests.build.engines.tiny import Tiny
@@ -88,6 +90,20 @@ def test_scores_and_their_mask_meet_in_fp32(tiny: Tiny) -> None:
 def test_a_table_is_not_kept_twice_as_large(tiny: Tiny) -> None:
     _, _, stored = engine_model(graphs(tiny.info)["llm"], tiny.info, "bf16")
     assert {tensor.name: tensor.form for tensor in stored}["table"] == "bf16"
+
+
+@pytest.mark.parametrize("name", EXCEPTIONS)
+def test_every_exception_is_met_and_kept(name: str, tiny: Tiny) -> None:
+    """A pattern that no node has would be a guard in name alone."""
+    model, _, _ = engine_model(graphs(tiny.info)[name], tiny.info, "fp16")
+    types, exceptions = types_of(model), EXCEPTIONS[name]
+    for operator in exceptions.operators:
+        held = [node for node in model.graph.node if node.op_type == operator]
+        assert held or operator == "Erf", operator
+    for pattern in exceptions.nodes:
+        held = [node for node in model.graph.node if re.search(pattern, node.name)]
+        assert any(node.op_type in PRODUCTS for node in held), pattern
+        assert {types[node.output[0]] for node in held if node.op_type in PRODUCTS} == {TensorProto.FLOAT}
 
 
 def small_model() -> onnx.ModelProto:
