@@ -64,8 +64,8 @@ labels:
 {{- define "stream-omni.gatewayImage" -}}
 {{- $image := .Values.image }}
 {{- $mine := .Values.gateway.image }}
-{{- $other := or $mine.repository $mine.tag }}
-{{- $digest := $mine.digest | default ($other | ternary "" $image.digest) }}
+{{- $digest := $mine.digest }}
+{{- if not (or $mine.repository $mine.tag $mine.digest) }}{{ $digest = $image.digest }}{{ end }}
 {{- include "stream-omni.imageName" (dict "repository" ($mine.repository | default $image.repository) "tag" ($mine.tag | default $image.tag | default .Chart.AppVersion) "digest" $digest) }}
 {{- end }}
 
