@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from functools import cache
 
 import kubernetes_validate
 import pytest
@@ -23,6 +24,8 @@ def _minor(version: str) -> int:
 
 OLDEST = re.findall(r'kubeVersion: ">=(1\.\d+)\.', (CHART / "Chart.yaml").read_text(encoding="utf-8"))[0]
 MINORS = sorted({minor for minor in map(major_minor, all_versions()) if _minor(minor) >= _minor(OLDEST)}, key=_minor)
+# Megabytes, which it would read again for each object
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 CUSTOM = ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io")
 
 
