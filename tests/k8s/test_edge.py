@@ -145,7 +145,7 @@ def test_more_turns_than_the_edge_lets_in_are_refused_as_a_server_refuses(stand:
         refused = Turn(client, SHORT).finish().error
         assert isinstance(refused, Overloaded), refused
         assert refused.reason == "OVERLOADED" and refused.retry_after == 1.0
-        assert narrow.stat("cluster.servers.upstream_rq_pending_overflow") == 1
+        assert narrow.stat("cluster.servers.upstream_rq_active_overflow") == 1
         with StreamOmni(narrow.url) as patient:  # which asks again, as clients do unless told otherwise
             waiting = Turn(patient, SHORT)
             turns[0].leave()
