@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts storages that operators make while it is entered: ``peak`` is the most that lived at once."""
 
     def __init__(self, known: Sequence[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._seen: weakref.WeakKeyDictionary[torch.UntypedStorage, int] = weakref.WeakKeyDictionary()
         for tensor in known:  # weights and inputs, which are counted elsewhere
@@ -46,4 +46,4 @@ def workspace_bytes(network: torch.nn.Module, inputs: Sequence[torch.Tensor]) ->
     """The peak of one run of ``network``, on the "meta" device as its ``inputs`` are: results, but not what came in."""
     with LiveBytes([*network.parameters(), *network.buffers(), *inputs]) as counted, torch.no_grad():
         network(*inputs)
-    return counted.peak
+    return int(counted.peak)

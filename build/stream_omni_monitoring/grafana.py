@@ -107,7 +107,8 @@ def _choose_source() -> dict[str, Any]:
 
 def _choices(reference: str) -> list[dict[str, Any]]:
     """Each among those of the choice before it; "all" also finds series without the label."""
-    made, known = [], []
+    made: list[dict[str, Any]] = []
+    known: list[str] = []
     for label in ("namespace", "release", "pod"):
         query = f"label_values({reference}{{{', '.join(known)}}}, {label})"
         choice = {"name": label, "type": "query", "datasource": _SOURCE, "query": {"query": query, "refId": label}}
