@@ -44,6 +44,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def workspace_bytes(network: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> int:
     """The peak of one run of ``network``, on the "meta" device as its ``inputs`` are: results, but not what came in."""
-    with LiveBytes([*network.parameters(), *network.buffers(), *inputs]) as counted, torch.no_grad():
+    counted = LiveBytes([*network.parameters(), *network.buffers(), *inputs])
+    with counted, torch.no_grad():
         network(*inputs)
     return int(counted.peak)

@@ -51,8 +51,8 @@ class Connection:
             with self.open(url) as answer:
                 return bytes(answer.read())
 
-        answer: bytes = self.persist(attempt, lambda: 0)
-        return answer
+        found: bytes = self.persist(attempt, lambda: 0)
+        return found
 
     def open(self, url: str, first_byte: int = 0) -> Any:
         """The answer's body, from ``first_byte`` on if the host can; its ``status`` is then 206.
