@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def component_of(metadata: Manifest) -> str:
 
 def render(values: Values, helm: int = 4, kubernetes: str = "1.31", release: str = RELEASE) -> Rendered:
     """The same objects each time: who changes one copies it first. Raises Refused."""
-    found = _template(yaml.safe_dump(dict(values)), helm, kubernetes, release)
+    # as JSON, for PyYAML leaves a word like y without quotes, which Helm reads as a truth value
+    found = _template(json.dumps(values), helm, kubernetes, release)
     if isinstance(found, str):
         raise Refused(found)
     return found
@@ -80,7 +82,7 @@ def _template(values: str, helm: int, kubernetes: str, release: str) -> Rendered
 def lint(values: Values, helm: int) -> str:
     """What helm lint --strict finds; empty: nothing."""
     command = [programs.helm(helm), "lint", "--strict", "--quiet", CHART, "--values", "-"]
-    ended = subprocess.run(command, input=yaml.safe_dump(dict(values)), capture_output=True, text=True)
+    ended = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True)
     return "" if ended.returncode == 0 else ended.stdout + ended.stderr
 
 
