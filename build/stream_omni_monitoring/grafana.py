@@ -15,7 +15,8 @@ _GREEN, _RED = "green", "red"
 
 
 def dashboard_of(told: Dashboard) -> dict[str, Any]:
-    numbers, panels, top = itertools.count(1), [], 0
+    panels: list[dict[str, Any]] = []
+    numbers, top = itertools.count(1), 0
     for row in told.rows:
         panels.append(_row_header(next(numbers), row.title, top))
         left, top = 0, top + 1
@@ -107,7 +108,8 @@ def _choose_source() -> dict[str, Any]:
 
 def _choices(reference: str) -> list[dict[str, Any]]:
     """Each among those of the choice before it; "all" also finds series without the label."""
-    made, known = [], []
+    made: list[dict[str, Any]] = []
+    known: list[str] = []
     for label in ("namespace", "release", "pod"):
         query = f"label_values({reference}{{{', '.join(known)}}}, {label})"
         choice = {"name": label, "type": "query", "datasource": _SOURCE, "query": {"query": query, "refId": label}}
