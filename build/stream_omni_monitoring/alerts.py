@@ -14,7 +14,7 @@ from stream_omni_monitoring import recording as recorded
 from stream_omni_monitoring.foreign_names import HPA_CONDITION, HPA_DESIRED, HPA_MAXIMUM
 from stream_omni_monitoring.objectives import FAST, SLOW, Burn, Objective
 from stream_omni_monitoring.recording import ALL
-from stream_omni_monitoring.rules import Alert, Group
+from stream_omni_monitoring.rules import Alert, Group, Severity
 from stream_omni_monitoring.targets import APP, DEPLOYMENT, REPLICA, SERVER
 
 _WHERE = "{{ $labels.namespace }}/{{ $labels.release }}"
@@ -57,7 +57,7 @@ def _promises(objective: Objective) -> list[Alert]:
     ]
 
 
-def _burn(burn: Burn, objective: Objective, held: str, severity: str) -> Alert:
+def _burn(burn: Burn, objective: Objective, held: str, severity: Severity) -> Alert:
     limit = round(burn.rate * objective.budget, 6)
     enough = f"sum by ({DEPLOYMENT}) (increase({ALL.of(FIRST_AUDIO_SECONDS, part='_count')}[{burn.long}]))"
     return Alert(
@@ -65,7 +65,7 @@ def _burn(burn: Burn, objective: Objective, held: str, severity: str) -> Alert:
         f"{recorded.late(burn.long)} > {limit:g} and {recorded.late(burn.short)} > {limit:g} and {enough} > "
         f"{_ENOUGH_TURNS}",
         held,
-        "critical" if severity == "critical" else "warning",
+        severity,
         f"Spoken answers of {_WHERE} begin too late",
         f"{_PERCENT} of the spoken answers of the last {burn.long} began after more than "
         f"{objective.first_audio_s:g} s: "

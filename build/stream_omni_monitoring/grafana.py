@@ -15,7 +15,8 @@ _GREEN, _RED = "green", "red"
 
 
 def dashboard_of(told: Dashboard) -> dict[str, Any]:
-    numbers, panels, top = itertools.count(1), [], 0
+    panels: list[dict[str, Any]] = []
+    numbers, top = itertools.count(1), 0
     for row in told.rows:
         panels.append(_row_header(next(numbers), row.title, top))
         left, top = 0, top + 1

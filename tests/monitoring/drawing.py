@@ -192,7 +192,8 @@ def _dress(axes: Axes, unit: str) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
-    columns = max(1, int(axes.get_figure().get_size_inches()[0] * axes.get_position().width / 1.25))
+    width = axes.get_figure().get_size_inches()[0] * axes.get_position().width
+    columns = max(1, int(width / (0.35 + 0.06 * max(map(len, labels)))))
     more = len(labels) - _SHOWN_CURVES
     if more > 0:
         handles, labels = handles[:_SHOWN_CURVES], [*labels[: _SHOWN_CURVES - 1], f"and {more + 1} more"]
@@ -252,4 +253,4 @@ def _save(figure: Figure, path: Path) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", facecolor=_PAPER)
     plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(200).save(path, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(200, kmeans=1).save(path, optimize=True)
