@@ -66,6 +66,7 @@ class CheckpointTensors:
 
     def __init__(self, checkpoint: Path) -> None:
         """Reads only the headers. Raises CheckpointError where a file is missing or damaged."""
+        self.directory = checkpoint
         self._index = read_tensor_index(checkpoint)
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -73,6 +74,10 @@ class CheckpointTensors:
 
     def get(self, name: str) -> NDArray[np.float32]:
         return self._index[name].read()
+
+    def stored(self, name: str) -> StoredTensor:
+        """Where it lies, for who copies it as it is."""
+        return self._index[name]
 
 
 def read_tensor_index(checkpoint: Path) -> dict[str, StoredTensor]:

@@ -20,6 +20,7 @@ from stream_omni.weights import TensorSource
 from stream_omni_build import manifest
 from stream_omni_build.assets import require_asset_files, write_assets
 from stream_omni_build.build import UNFINISHED, Sources, require_own
+from stream_omni_build.build_estimate import tell_estimate
 from stream_omni_build.deployment import Deployment
 from stream_omni_build.engines.engine_manifest import EngineManifest
 from stream_omni_build.engines.gpu import Machine, look
@@ -55,6 +56,7 @@ def build_gpu(sources: Sources, deployment: Deployment, out: Path, progress: Pro
     if before is not None and before["inputs"] == follows and manifest.is_whole(out, before["files"]):
         progress.say("unchanged: nothing to build")
         return
+    tell_estimate(info, deployment, out, _bytes_of(inputs), progress)
     out.mkdir(parents=True, exist_ok=True)
     (out / UNFINISHED).write_text("stream-omni build was interrupted here; run it again\n", encoding="utf-8")
     (out / manifest.NAME).unlink(missing_ok=True)
@@ -84,6 +86,10 @@ def _inputs(sources: Sources, info: ModelInfo, progress: Progress) -> dict[str, 
     """What graphs and their engines follow from, beside the deployment."""
     found = manifest.graph_inputs(sources.checkpoint, sources.cosyvoice, [], progress)
     return found | {"engines": manifest.digest_engines_code(), "only_units": info.only_units}
+
+
+def _bytes_of(inputs: Mapping[str, Any]) -> int:
+    return sum(file["bytes"] for source in ("checkpoint", "cosyvoice") for file in inputs[source].values())
 
 
 def _follows(inputs: Mapping[str, Any], deployment: Deployment, machine: Machine) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from stream_omni.checkpoint import read_model_info
 from stream_omni.checkpoint_files import CheckpointError
 from stream_omni_build.build import OutError, Sources, build
 from stream_omni_build.deployment import DEFAULT, DeploymentError, read_deployment, shipped
@@ -31,6 +32,7 @@ EPILOG = """\
 examples:
   stream-omni build --checkpoint stream-omni-8b --cosyvoice CosyVoice-300M-25Hz --target cpu --out served
   stream-omni serve --repository served
+  stream-omni build --target gpu-1 --estimate --out served
   stream-omni build --checkpoint stream-omni-8b --cosyvoice CosyVoice-300M-25Hz --target gpu-1-24g --out served
 
 without real weights, first:
@@ -56,10 +58,12 @@ def main(argv: list[str]) -> int:
         from stream_omni_build import random_checkpoint  # needs PyTorch
 
         return random_checkpoint.main(argv[1:])
-    arguments = make_parser().parse_args(argv)
+    arguments = _parse(argv)
     progress = Progress(lambda line: print(line, flush=True))
     try:
         sources = Sources(arguments.checkpoint, arguments.cosyvoice, arguments.graphs)
+        if arguments.estimate:
+            return _tell_estimate(arguments, progress)
         if arguments.target == "cpu":
             build(sources, find_profile(arguments.profile or "cpu"), arguments.out, progress)
         else:
@@ -68,6 +72,35 @@ def main(argv: list[str]) -> int:
         print(f"stream-omni build: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.out} is complete; serve it with: stream-omni serve --repository {arguments.out}")
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    needed = () if arguments.estimate else ("checkpoint", "cosyvoice", "out")
+    if missing := [f"--{name}" for name in needed if getattr(arguments, name) is None]:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
+    if arguments.estimate and arguments.target == "cpu":
+        parser.error("--estimate is for GPUs: give --target gpu, or a profile")
+    return arguments
+
+
+def _tell_estimate(arguments: argparse.Namespace, progress: Progress) -> int:
+    """Of the checkpoint, or of the published model where none is given."""
+    from stream_omni_build.build_estimate import tell_estimate  # needs PyTorch
+    from stream_omni_build.gpu_repository import deployed
+    from stream_omni_build.hardware_table import table
+    from stream_omni_build.published_sizes import PUBLISHED_BYTES, published_info
+
+    info, read_bytes = published_info(), PUBLISHED_BYTES
+    if arguments.checkpoint and arguments.cosyvoice:
+        info = read_model_info(arguments.checkpoint, arguments.cosyvoice)
+        folders = (arguments.checkpoint, arguments.cosyvoice)
+        read_bytes = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+    deployment = read_deployment(arguments.profile or _deployment_of(arguments.target))
+    progress.say(f"{info.name}, in GB\n{table(info, deployment)}\n")
+    tell_estimate(deployed(info, deployment), deployment, arguments.out or Path(), read_bytes, progress)
     return 0
 
 
@@ -92,8 +125,8 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--checkpoint", type=Path, required=True, metavar="DIR", help="a stream-omni-8b directory")
-    add("--cosyvoice", type=Path, required=True, metavar="DIR", help="a CosyVoice-300M-25Hz directory, for the voice")
+    add("--checkpoint", type=Path, metavar="DIR", help="a stream-omni-8b directory")
+    add("--cosyvoice", type=Path, metavar="DIR", help="a CosyVoice-300M-25Hz directory, for the voice")
     add(
         "--target",
         choices=("cpu", "gpu", *shipped()),
@@ -113,7 +146,13 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="how it is deployed: threads, turns at once, limits (default: as the target)",
     )
-    add("--out", type=Path, required=True, metavar="DIR", help="where to build; made if missing")
+    add("--out", type=Path, metavar="DIR", help="where to build; made if missing")
+    add(
+        "--estimate",
+        action="store_true",
+        help="build nothing, but say what a GPU profile takes of GPUs, disk, memory and time; without --checkpoint, of "
+        "the published model",
+    )
     return parser
 
 

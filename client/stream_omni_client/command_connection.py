@@ -19,8 +19,8 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--api-key",
         metavar="KEY",
-        help="default: STREAM_OMNI_API_KEY of the environment, where other users of the machine do not see it, or what the "
-        "file STREAM_OMNI_API_KEY_FILE holds",
+        help="default: STREAM_OMNI_API_KEY of the environment, where other users of the machine do not see it, or "
+        "what the file STREAM_OMNI_API_KEY_FILE holds",
     )
     group.add_argument("--tls", action="store_true", help="with a server whose certificate a public CA signed")
     group.add_argument("--tls-ca", type=Path, metavar="PEM", help="who signs its certificate (or STREAM_OMNI_TLS_CA)")

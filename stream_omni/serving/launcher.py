@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -22,6 +21,7 @@ from typing import IO, Any
 from stream_omni.serving.connections import CONNECTION_AGE_S, connection_arguments
 from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.event_log import CONTENT as LOG_CONTENT
+from stream_omni.serving.installed_server import NoServerError, find_server
 from stream_omni.serving.management import Management
 from stream_omni.serving.probe import answer_a_tiny_turn, is_answered_at_all
 from stream_omni.serving.security import EVERYBODY, Security, SecurityError
@@ -175,7 +175,10 @@ class TritonServer:
     def _spawn(self) -> None:
         self._check_room()
         self._scratch = Path(tempfile.mkdtemp(prefix="stream-omni-server-"))
-        binary, backends = _find_server(self._scratch)
+        try:
+            installed = find_server(self._scratch)
+        except NoServerError as error:
+            raise LaunchError(str(error)) from error
         grpc, http, metrics = self._ports
         parent = os.getpid()
 
@@ -185,9 +188,9 @@ class TritonServer:
                 os._exit(1)
 
         command = [
-            str(binary),
+            str(installed.binary),
             f"--model-repository={self.repository}",
-            f"--backend-directory={backends}",
+            f"--backend-directory={installed.backends}",
             "--cache-directory=/nonexistent",  # the compiled-in default need not exist either; no cache is used
             f"--backend-config=python,shm-region-prefix-name={self._regions}",
             "--disable-auto-complete-config",  # auto-completion would start every model's process twice
@@ -198,7 +201,7 @@ class TritonServer:
             *self._tracing.arguments(),
             *_forwarding(*self.security.headers, *self._tracing.headers),
             *connection_arguments(self.repository, self._connection_age_s),
-            "--allow-gpu-metrics=false",
+            f"--allow-gpu-metrics={str(installed.sees_gpus).lower()}",
             "--log-format=ISO8601",
             *self._management.arguments(),
         ]
@@ -323,31 +326,6 @@ def _model_repository(directory: Path) -> Path:
     raise LaunchError(f"{directory} holds no model repository; make one with: stream-omni build --out {directory} ...")
 
 
-def _find_server(scratch: Path) -> tuple[Path, Path]:
-    """The tritonserver and its backend directory: the wheel's, else one on PATH with the backends beside it."""
-    wheel = find_spec("pytriton")
-    if wheel is not None and wheel.submodule_search_locations:
-        home = Path(wheel.submodule_search_locations[0]) / "tritonserver"
-        stub = home / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}" / _STUB
-        if not stub.exists():
-            raise LaunchError(f"the nvidia-pytriton wheel has no Python backend for this Python ({stub.parent.name})")
-        python = scratch / "backends" / "python"
-        python.mkdir(parents=True)
-        # Links, not copies: the libraries find their neighbours in the wheel by the real path.
-        for file in (*(home / "backends" / "python").iterdir(), stub):
-            if file.is_file():
-                (python / file.name).symlink_to(file)
-        return home / "bin" / "tritonserver", python.parent
-    found = shutil.which("tritonserver")
-    if found is None:
-        raise LaunchError(
-            "no tritonserver: install the extra `server` (pip install 'stream-omni[server]'), or put one on PATH"
-        )
-    binary = Path(found).resolve()
-    return binary, binary.parent.parent / "backends"
-
-
-_STUB = "triton_python_backend_stub"
 _DOORS = ("grpc", "http", "metrics")
 
 

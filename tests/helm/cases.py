@@ -12,7 +12,7 @@ CPU: dict[str, Any] = yaml.safe_load((CHART / "values-cpu.yaml").read_text(encod
 _VOLUMES = {"storage": {"models": {"existingClaim": "models"}, "engines": {"existingClaim": "engines"}}}
 GPU: dict[str, Any] = {
     "gpu": {"product": "NVIDIA-H100-80GB-HBM3", "runtimeClass": "nvidia"},
-    "build": {"tensorrt": "10.13.3"},
+    "build": {"tensorrt": "10.14.1"},
     **_VOLUMES,
 }
 _SERVER_TLS = {"server": {"tls": {"existingSecret": "server-tls"}}}
@@ -84,6 +84,7 @@ CASES: dict[str, dict[str, Any]] = {
             "fullnameOverride": "speech",
             "commonLabels": {"team": "7"},
             "imagePullSecrets": ["registry"],
+            "image": {"digest": f"sha256:{'0' * 64}"},
             "server": {
                 "traceEndpoint": "http://collector.observability:4318",
                 "arguments": ["--probe-interval-s=5"],
@@ -95,6 +96,7 @@ CASES: dict[str, dict[str, Any]] = {
                 "terminationGracePeriodSeconds": 600,
             },
             "gateway": {
+                "image": {"tag": "gateway"},
                 "aliases": ["whisper-1"],
                 "notice": "Built with: Llama",
                 "fetchPictures": True,

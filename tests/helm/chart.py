@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,26 +60,29 @@ def component_of(metadata: Manifest) -> str:
 
 
 def render(values: Values, helm: int = 4, kubernetes: str = "1.31", release: str = RELEASE) -> Rendered:
-    """Raises Refused."""
-    code, text = _template(yaml.safe_dump(dict(values)), helm, kubernetes, release)
-    if code:
-        raise Refused(text)
-    return Rendered([each for each in yaml.load_all(text, _LOADER) if each])
+    """The same objects each time: who changes one copies it first. Raises Refused."""
+    # as JSON, for PyYAML leaves a word like y without quotes, which Helm reads as a truth value
+    found = _template(json.dumps(values), helm, kubernetes, release)
+    if isinstance(found, str):
+        raise Refused(found)
+    return found
 
 
 @cache
-def _template(values: str, helm: int, kubernetes: str, release: str) -> tuple[int, str]:
-    """Exit code, and manifests or what was wrong."""
+def _template(values: str, helm: int, kubernetes: str, release: str) -> Rendered | str:
+    """Or what was wrong."""
     options = ["--namespace", NAMESPACE, "--kube-version", kubernetes, "--values", "-"]
     command = [programs.helm(helm), "template", release, CHART, *options]
     ended = subprocess.run(command, input=values, capture_output=True, text=True)
-    return ended.returncode, ended.stderr if ended.returncode else ended.stdout
+    if ended.returncode:
+        return ended.stderr
+    return Rendered([each for each in yaml.load_all(ended.stdout, _LOADER) if each])
 
 
 def lint(values: Values, helm: int) -> str:
     """What helm lint --strict finds; empty: nothing."""
     command = [programs.helm(helm), "lint", "--strict", "--quiet", CHART, "--values", "-"]
-    ended = subprocess.run(command, input=yaml.safe_dump(dict(values)), capture_output=True, text=True)
+    ended = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True)
     return "" if ended.returncode == 0 else ended.stdout + ended.stderr
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,6 +171,27 @@ def test_commands_understand_their_arguments(found: Rendered) -> None:
                 if words := _command(list(map(str, words))):
                     name, *arguments = words[2:] if words[0] == "python" else words[1:]
                     PARSERS[name]().parse_args(arguments)
+
+
+def test_a_token_reaches_the_download_from_its_file(tmp_path: Path) -> None:
+    fetch = render(CASES["fetch"]).pod("fetch")["spec"]["containers"][0]
+    (tmp_path / "token").write_text("hf_secret\n")
+    (tmp_path / "stream-omni").write_text('#!/bin/sh\necho "$HF_TOKEN" "$@"\n')
+    (tmp_path / "stream-omni").chmod(0o755)
+    *shell, file = fetch["command"]
+    assert file == "/etc/stream-omni/token/token"
+    command, path = [*shell, str(tmp_path / "token"), *fetch["args"]], f"{tmp_path}:{os.environ['PATH']}"
+    said = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["hf_secret", "fetch", *fetch["args"]]
+
+
+def test_a_pod_whose_build_is_not_complete_does_not_start(tmp_path: Path) -> None:
+    check = render(CASES["gpu"]).pod("server")["spec"]["initContainers"][0]
+    command = [*check["command"], check["args"][0], str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and f"{tmp_path} holds no complete build" in ended.stderr
+    (tmp_path / "manifest.json").touch()
+    assert subprocess.run(command).returncode == 0
 
 
 def test_every_pod_keeps_to_the_restricted_profile_with_a_root_that_cannot_be_written(found: Rendered) -> None:

@@ -50,7 +50,7 @@ def test_engines_have_a_key_of_all_that_they_depend_on() -> None:
     """Another GPU, TensorRT, model or flag is another directory; what engines do not depend on is not."""
     changes = {
         "gpu": {"gpu": {"product": "NVIDIA-A100-SXM4-80GB"}},
-        "tensorrt": {"build": {"tensorrt": "10.14.0"}},
+        "tensorrt": {"build": {"tensorrt": "10.14.2"}},
         "model": {"fetch": {"streamOmni": "hf:ICTNLP/stream-omni-8b@0123abc"}},
         "flags": {"build": {"arguments": ["--precision=fp16"]}},
         "profile": {"build": {"profile": "gpu-1-24g"}},
@@ -70,3 +70,19 @@ def _repository(values: dict[str, object]) -> str:
     path = served.removeprefix("--repository=")
     assert out == f"--out={path}" and server["initContainers"][0]["args"][-1] == path
     return path
+
+
+def test_images_are_named_by_digest_or_version() -> None:
+    def images(name: str) -> dict[str, str]:
+        return {pod: part["spec"]["containers"][0]["image"] for pod, part in render(CASES[name]).pods()}
+
+    assert images("cpu") == {
+        "server": "stream-omni:cpu",
+        "gateway": "stream-omni:cpu",
+        "test": "stream-omni:cpu",
+        "envoy": "envoyproxy/envoy:v1.40.0",
+    }
+    named = images("everything-named")
+    assert named["server"] == f"stream-omni@sha256:{'0' * 64}"
+    assert named["gateway"] == named["test"] == "stream-omni:gateway"
+    assert images("gpu")["build"] == images("gpu")["server"] == "stream-omni:0.1.0"

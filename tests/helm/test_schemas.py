@@ -7,10 +7,13 @@ import json
 import re
 import shutil
 import subprocess
+from functools import cache
+from typing import Any
 
-import kubernetes_validate
 import pytest
-from kubernetes_validate.utils import all_versions, major_minor
+from jsonschema import Draft202012Validator, ValidationError
+from kubernetes_validate.utils import all_versions, major_minor, schema_contents
+from referencing import Registry, Resource
 
 from tests.helm import programs
 from tests.helm.cases import CASES
@@ -23,6 +26,7 @@ def _minor(version: str) -> int:
 
 OLDEST = re.findall(r'kubeVersion: ">=(1\.\d+)\.', (CHART / "Chart.yaml").read_text(encoding="utf-8"))[0]
 MINORS = sorted({minor for minor in map(major_minor, all_versions()) if _minor(minor) >= _minor(OLDEST)}, key=_minor)
+_DOMAIN = r"(?:\.[^/]*)?/"  # of an API's group: rbac.authorization.k8s.io/v1 is rbac-v1
 CUSTOM = ("keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io")
 
 
@@ -31,8 +35,26 @@ def is_custom(manifest: Manifest) -> bool:
 
 
 def check(manifest: Manifest, minor: str) -> None:
-    """Raises ValidationError; and SchemaNotFoundError for an API that this Kubernetes does not have (any more)."""
-    kubernetes_validate.validate(manifest, minor, strict=True)
+    """Raises ValidationError; and FileNotFoundError for an API that this Kubernetes does not have (any more)."""
+    _validator(minor, manifest["kind"].lower(), manifest["apiVersion"]).validate(manifest)
+
+
+@cache
+def _validator(minor: str, kind: str, api: str) -> Draft202012Validator:
+    """By kubernetes-validate's strict schemas; its own function reads megabytes again for each object."""
+    schema = schema_contents(f"{_folder(minor)}/{kind}-{re.sub(_DOMAIN, '-', api)}.json", minor)
+    return Draft202012Validator(schema, registry=Resource.from_contents(schema) @ _definitions(minor))
+
+
+@cache
+def _definitions(minor: str) -> Registry[Any]:
+    contents = schema_contents(f"{_folder(minor)}/_definitions.json", minor)
+    return (Resource.from_contents(contents) @ Registry()).crawl()
+
+
+def _folder(minor: str) -> str:
+    (version,) = {each.removesuffix("-local") for each in all_versions() if major_minor(each) == minor}
+    return f"kubernetes-json-schema/v{version}-local-strict"
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -59,9 +81,9 @@ def test_the_check_notices_unknown_fields_and_unknown_apis() -> None:
     deployment = render(CASES["cpu"]).one("Deployment", "server")
     wrong = copy.deepcopy(deployment)
     wrong["spec"]["template"]["spec"]["containers"][0]["livenessprobe"] = {}
-    with pytest.raises(kubernetes_validate.ValidationError):
+    with pytest.raises(ValidationError):
         check(wrong, MINORS[0])
-    with pytest.raises(kubernetes_validate.SchemaNotFoundError):
+    with pytest.raises(FileNotFoundError):
         check({**deployment, "apiVersion": "extensions/v1beta1"}, MINORS[0])
 
 

@@ -133,7 +133,7 @@ def test_what_the_schema_lets_in_works_or_is_refused_with_a_reason(values: dict[
 
 @pytest.mark.k8s
 @given(some_values())
-@settings(QUIET, max_examples=400)
+@settings(QUIET, max_examples=200)
 def test_the_same_many_times(values: dict[str, Any]) -> None:
     holds(values)
 
@@ -146,7 +146,7 @@ def _spoilt(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 @pytest.mark.k8s
 @given(st.sampled_from(leaves(SCHEMA)), _MIXED)
-@settings(QUIET, max_examples=200)
+@settings(QUIET, max_examples=100)
 def test_helm_refuses_what_the_schema_does_not_let_in(leaf: tuple[tuple[str, ...], dict[str, Any]], value: Any) -> None:
     values = _spoilt(leaf[0], value)
     if jsonschema.Draft7Validator(SCHEMA).is_valid(values):

@@ -349,7 +349,7 @@ CASES = [
         "only a gateway",
         "20m",
         up("gateway", "1x60"),
-        {"component": "server"},
+        {},
         "Prometheus sees no Stream-Omni server at all",
         "No target with component=server has answered for 5 minutes (value 1, a flag): there is none, or the scrape "
         "configuration does not find it.",

@@ -26,7 +26,7 @@ def prometheus_folder() -> Path:
 @pytest.fixture(scope="session")
 def promtool(prometheus_folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([prometheus_folder / "promtool", *arguments], capture_output=True, text=True, timeout=120)
+        return subprocess.run([prometheus_folder / "promtool", *arguments], capture_output=True, text=True, timeout=600)
 
     return run
 

@@ -22,8 +22,8 @@ Answers = Mapping[str, Sequence[Mapping[str, Any]]]  # by panel and curve ("12A"
 
 _PAPER, _PANEL, _TEXT, _FAINT, _GRID = "#111217", "#181b1f", "#ccccdc", "#8e8e9c", "#2c3235"
 _COLOURS = (
-    *("#73bf69", "#5794f2", "#f2cc0c", "#ff780a", "#b877d9", "#f2495c", "#8ab8ff", "#37872d"),
-    *("#fade2a", "#e02f44", "#a352cc", "#1f60c4", "#c4162a", "#96d98d", "#ffb357", "#5195ce"),
+    *("#73bf69", "#5794f2", "#f2cc0c", "#ff780a", "#b877d9", "#f2495c", "#2fc8c8", "#ffa6d0"),
+    *("#a3772a", "#e0f06a", "#1f60c4", "#c4162a", "#37872d", "#8f3bb8", "#c8c8c8", "#ffd98d"),
 )
 _LIMIT = "#f2495c"
 _COLUMN_INCHES, _PANEL_INCHES, _HEADER_INCHES, _FOOTER_INCHES = 0.6, 2.75, 0.55, 0.3
@@ -70,9 +70,8 @@ def _draw_panel(
     frame = (left + gap, bottom + gap, width - 2 * gap, _PANEL_INCHES - 2 * gap)
     scale = (1 / whole_width, 1 / whole_height, 1 / whole_width, 1 / whole_height)
     box = tuple(length * by for length, by in zip(frame, scale, strict=True))
-    figure.patches.append(
-        plt.Rectangle(box[:2], box[2], box[3], facecolor=_PANEL, edgecolor=_GRID, transform=figure.transFigure)
-    )
+    behind = {"facecolor": _PANEL, "edgecolor": _GRID, "transform": figure.transFigure, "zorder": -1}
+    figure.add_artist(plt.Rectangle(box[:2], box[2], box[3], **behind))
     figure.text(
         (left + 0.18) / whole_width,
         (bottom + _PANEL_INCHES - 0.24) / whole_height,
@@ -164,7 +163,7 @@ def _say_nothing(axes: Axes) -> None:
     axes.text(
         0.5,
         0.5,
-        "no data: nothing here exports it\n(no GPU on this machine)",
+        "no data:\nno GPU\non this machine",
         color=_FAINT,
         size=9,
         ha="center",
@@ -178,6 +177,7 @@ def _dress(axes: Axes, unit: str) -> None:
     if axes.get_ylim()[1] < 1e-9:
         axes.set_ylim(0, 1)
     axes.margins(x=0)
+    axes.set_axisbelow(True)
     axes.grid(color=_GRID, linewidth=0.6)
     axes.tick_params(colors=_FAINT, labelsize=7.5, length=0)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=unit == "bool"))
@@ -246,4 +246,4 @@ def _save(figure: Figure, path: Path) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", facecolor=_PAPER)
     plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(96).save(path, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(200).save(path, optimize=True)

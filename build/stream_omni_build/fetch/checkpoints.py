@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -39,11 +40,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """``folder`` below the directory of the download; ``patterns`` of the files that are read, and of its terms."""
+    """``folder`` below the directory of the download; ``patterns`` of the files that are read, and of its terms;
+    ``needed``: without these it is none."""
 
     folder: str
     source: Source
     patterns: tuple[str, ...]
+    needed: tuple[str, ...]
 
     def wants(self, path: str) -> bool:
         """Never what would lie outside of the folder."""
@@ -57,13 +60,23 @@ STREAM_OMNI = Checkpoint(
     "stream-omni-8b",
     Source("hf", "ICTNLP/stream-omni-8b", "main"),
     ("*.json", "*.safetensors", "*.jinja", *_TERMS),
+    ("config.json", "tokenizer.json", "tokenizer_config.json"),
 )
 # Without CosyVoice's own language model and its other parts, which Stream-Omni does not use.
 COSYVOICE = Checkpoint(
     "CosyVoice-300M-25Hz",
     Source("ms", "iic/CosyVoice-300M-25Hz", "master"),
     (CONFIGURATION, *_PICKLES, SPEECH_TOKENIZER, *_TERMS),
+    (CONFIGURATION, *_PICKLES, SPEECH_TOKENIZER),
 )
+
+
+def require_files(checkpoint: Checkpoint, place: object, paths: Iterable[str]) -> None:
+    """Raises CheckpointError where a list of files, of a hub or of a disk, is of no such checkpoint."""
+    held = set(paths)
+    if missing := [name for name in checkpoint.needed if name not in held]:
+        told = f": {MODEL_DIRECTORY}" if checkpoint.folder == STREAM_OMNI.folder else ""
+        raise CheckpointError(f"{place} lacks {', '.join(missing)}{told}")
 
 
 def check_content(checkpoint: Checkpoint, directory: Path) -> None:
@@ -71,13 +84,7 @@ def check_content(checkpoint: Checkpoint, directory: Path) -> None:
 
     Raises CheckpointError.
     """
-    needed: tuple[str, ...] = (CONFIGURATION, *_PICKLES, SPEECH_TOKENIZER)
-    if checkpoint.folder == STREAM_OMNI.folder:
-        needed = ("config.json", "tokenizer.json", "tokenizer_config.json")
-    missing = [name for name in needed if not (directory / name).is_file()]
-    if missing:
-        told = f": {MODEL_DIRECTORY}" if checkpoint.folder == STREAM_OMNI.folder else ""
-        raise CheckpointError(f"{directory} lacks {', '.join(missing)}{told}")
+    require_files(checkpoint, directory, (path.name for path in directory.iterdir()))
     if checkpoint.folder == STREAM_OMNI.folder:
         Settings.read(directory / "config.json")
         read_tensor_index(directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 TIMEOUT_S = 30.0  # without a byte
 TRIES = 5  # in a row without a new byte
+_OF_THE_NETWORK = (ConnectionError, TimeoutError, ssl.SSLError)
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)  # what a hub answers when it is busy
 _OFFLINE = (
     "the download needs the network (HTTPS_PROXY names a proxy, HF_ENDPOINT or MODELSCOPE_ENDPOINT a mirror). What has "
@@ -80,8 +82,8 @@ class Connection:
             try:
                 return attempt()
             except (OSError, http.client.HTTPException) as error:
-                if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-                    raise  # of the disk, not of the network
+                if isinstance(error, OSError) and error.errno is not None and not isinstance(error, _OF_THE_NETWORK):
+                    raise  # of the disk
                 failures = 1 if progress() > reached else failures + 1
                 reached = progress()
                 if failures >= TRIES:

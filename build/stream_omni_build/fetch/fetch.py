@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_omni_build.fetch.checkpoints import Checkpoint, check_content
+from stream_omni_build.fetch.checkpoints import Checkpoint, check_content, require_files
 from stream_omni_build.fetch.connection import Connection, FetchError
 from stream_omni_build.fetch.download import Digests, download, partial_path
 from stream_omni_build.fetch.hubs import Listing, RemoteFile, connect, list_files
@@ -36,8 +36,7 @@ def fetch(checkpoint: Checkpoint, out: Path, progress: Progress, update: bool = 
     connection = connect(checkpoint.source.hub)
     listing = list_files(connection, checkpoint.source)
     files = [file for file in listing.files if checkpoint.wants(file.path)]
-    if not files:
-        raise FetchError(f"{source} holds none of {', '.join(checkpoint.patterns)}: is it the right repository?")
+    require_files(checkpoint, source, (file.path for file in files))
     fetched = _bring(checkpoint, listing, files, connection, out, progress)
     check_content(checkpoint, folder)
     write_record(out, read_record(out) | {checkpoint.folder: fetched})

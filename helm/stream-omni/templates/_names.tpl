@@ -50,9 +50,23 @@ labels:
   {{- include "stream-omni.labels" . | nindent 2 }}
 {{- end }}
 
+{{/* The argument: repository, tag, digest. */}}
+{{- define "stream-omni.imageName" -}}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end }}
+{{- end }}
+
 {{- define "stream-omni.image" -}}
 {{- $image := .Values.image }}
-{{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}{{ else }}{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{ end }}
+{{- include "stream-omni.imageName" (dict "repository" $image.repository "tag" ($image.tag | default .Chart.AppVersion) "digest" $image.digest) }}
+{{- end }}
+
+{{/* Another repository or tag has another digest. */}}
+{{- define "stream-omni.gatewayImage" -}}
+{{- $image := .Values.image }}
+{{- $mine := .Values.gateway.image }}
+{{- $digest := $mine.digest }}
+{{- if not (or $mine.repository $mine.tag $mine.digest) }}{{ $digest = $image.digest }}{{ end }}
+{{- include "stream-omni.imageName" (dict "repository" ($mine.repository | default $image.repository) "tag" ($mine.tag | default $image.tag | default .Chart.AppVersion) "digest" $digest) }}
 {{- end }}
 
 {{- define "stream-omni.serviceAccount" -}}

@@ -33,6 +33,11 @@ image: {{ include "stream-omni.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end }}
 
+{{- define "stream-omni.imageOfGateway" -}}
+image: {{ include "stream-omni.gatewayImage" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end }}
+
 {{- define "stream-omni.environment" -}}
 - name: HOME
   value: /tmp

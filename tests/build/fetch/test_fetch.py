@@ -168,6 +168,7 @@ def test_a_repository_that_lacks_a_file(hub: Hub, language: Fetch, capsys: pytes
     del hub.repositories[LANGUAGE]["tokenizer.json"]
     assert language() == 1
     assert "lacks tokenizer.json: a Stream-Omni directory holds" in capsys.readouterr().err
+    assert not hub.asked(SHARD)  # nothing large has been downloaded
 
 
 def test_tensors_that_do_not_fit_their_file(hub: Hub, language: Fetch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,7 +217,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(
     hub.listed_bytes[SHARD] = 10**16
     assert language() == 1
     said = capsys.readouterr().err
-    assert "10000000.01 GB are still to be downloaded: free" in said and str(out) in said
+    assert "10000000.00 GB are still to be downloaded: free" in said and str(out) in said
     assert not hub.asked("config.json") and not out.exists()
 
 

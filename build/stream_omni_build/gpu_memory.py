@@ -1,0 +1,119 @@
+"""What each stage of a deployment takes of its GPU: computed from the checkpoint's sizes and the profile alone.
+
+Weights, key-value caches and the workspace of one run are sums over shapes. What CUDA itself takes for each process is
+assumed, not computed (:data:`CONTEXT_BYTES`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from stream_omni.graphs import Graph, graphs
+from stream_omni.model_info import ModelInfo
+from stream_omni.networks import make_network
+from stream_omni_build.deployment import Deployment, Stage
+from stream_omni_build.engines.quantize import FEWEST_WEIGHTS
+from stream_omni_build.engines.shapes import profiles
+from stream_omni_build.live_bytes import workspace_bytes
+
+CONTEXT_BYTES = 500_000_000  # CUDA context and libraries of a process: an allowance, never measured here
+HEADROOM = 0.95  # of a GPU's memory that may be planned: allocators keep some
+CARD_GB_BYTES = 1 << 30  # what a card's name counts in: one "of 24 GB" has 24 GiB
+_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "fp8": 1}
+_CODES = ("int8", "fp8")
+
+
+@dataclass(frozen=True)
+class StageMemory:
+    """Bytes of all instances of a stage. ``workspace``: the largest run's results, unfused and in fp32; compiled
+    engines need less."""
+
+    stage: Stage
+    weights: int
+    caches: int
+    workspace: int
+    context: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.caches + self.workspace + self.context
+
+
+def deployment_memory(info: ModelInfo, deployment: Deployment) -> list[StageMemory]:
+    """Of the stages that run on a GPU. ``info`` as the deployment serves it (gpu_repository.deployed)."""
+    on_gpu = (stage for stage in deployment.stages.values() if stage.engine != "onnxruntime")
+    return [stage_memory(info, deployment, stage) for stage in on_gpu]
+
+
+def stage_memory(info: ModelInfo, deployment: Deployment, stage: Stage) -> StageMemory:
+    made = [graphs(info)[name] for name in stage.graphs]
+    weights = sum(weight_bytes(info, graph.name, stage) for graph in made)
+    caches = sum(cache_bytes(info, deployment, graph, stage) for graph in made)
+    workspace = max(_workspace(info, deployment, graph) for graph in made)
+    n = stage.instances
+    return StageMemory(stage, n * weights, n * caches, n * workspace, n * CONTEXT_BYTES)
+
+
+def weight_bytes(info: ModelInfo, graph: str, stage: Stage) -> int:
+    """Of one graph in the stage's precision. 8 bits are for large matrices, with a scale of 2 bytes an output; tables
+    and the rest stay in 2 bytes, and TensorRT-LLM keeps the head there, too."""
+    if stage.precision not in _CODES:
+        return _BYTES[stage.precision] * sum(math.prod(shape) for shape in parameters(graph, info).values())
+    total = 0
+    for name, shape in parameters(graph, info).items():
+        looked_up = name == "table" or (name == "text_table" and graph == "speech_top")  # rows, not products
+        spared = looked_up or (stage.engine == "tensorrt-llm" and name.startswith("head"))
+        if len(shape) == 2 and math.prod(shape) >= FEWEST_WEIGHTS and not spared:
+            total += math.prod(shape) + 2 * shape[1]
+        else:
+            total += 2 * math.prod(shape)
+    return total
+
+
+@cache
+def parameters(graph: str, info: ModelInfo) -> dict[str, tuple[int, ...]]:
+    """Shapes by name."""
+    return {name: tuple(values.shape) for name, values in make_network(graph, info).named_parameters()}
+
+
+def cache_bytes(info: ModelInfo, deployment: Deployment, graph: Graph, stage: Stage) -> int:
+    """All turns at the longest: keys and values in the precision of the products, and one array twice while it grows.
+    A prompt's own caches (``speech_bottom``) are of one turn."""
+    if not graph.cache_layers:
+        return 0
+    rows = stage.batch
+    array = rows * deployment.positions * info.llama.kv_heads * info.llama.head_size * max(2, _BYTES[stage.precision])
+    return array * (2 * graph.cache_layers + 1)
+
+
+def _workspace(info: ModelInfo, deployment: Deployment, graph: Graph) -> int:
+    """Of the largest of the graph's optimisation profiles."""
+    kinds = {tensor.name: tensor.dtype for tensor in graph.inputs}
+    runs = [
+        tuple((shapes.most, kinds.get(name, "float32")) for name, shapes in profile.inputs.items())  # caches come last
+        for profile in profiles(graph, info, deployment)
+    ]
+    return max(_run_bytes(graph.name, info, run) for run in runs)
+
+
+@cache
+def _run_bytes(graph: str, info: ModelInfo, inputs: tuple[tuple[tuple[int, ...], str], ...]) -> int:
+    tensors = [torch.empty(shape, dtype=getattr(torch, kind), device="meta") for shape, kind in inputs]
+    return workspace_bytes(make_network(graph, info), tensors)
+
+
+def fits(memory: list[StageMemory], deployment: Deployment) -> bool:
+    return max(by_gpu(memory, deployment)) <= HEADROOM * deployment.gpu_memory_gb * CARD_GB_BYTES
+
+
+def by_gpu(memory: list[StageMemory], deployment: Deployment) -> list[int]:
+    """The sum on each GPU."""
+    return [sum(m.total for m in memory if m.stage.gpu == gpu) for gpu in range(deployment.gpus)]
+
+
+def gigabytes(count: float) -> str:
+    return f"{count / 1e9:.1f}" if count >= 1e9 or count == 0 else f"{math.ceil(count / 1e7) / 100:.2f}"
