@@ -1,63 +1,55 @@
-"""The search for a replica's capacity: on made-up servers whose capacity is known, and on the real one."""
+"""The search for a replica's capacity: on made-up times whose capacity is known, and on the real one."""
 
 from __future__ import annotations
 
 import json
-import threading
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from stream_omni_eval.turn_trace import Arrival, TurnTrace
 
+from benchmarks import capacity
 from benchmarks.__main__ import main
 from benchmarks.capacity import Goal, confirmed, measure, most_that_holds, recorded, summary
+from benchmarks.load import Closed
 from benchmarks.plots import draw
 from benchmarks.questions import SAMPLE_RATE_HZ, Question, spoken
 
 MANIFEST = Path(__file__).parents[2] / "build" / "demo" / "held_out" / "questions.jsonl"
 
 
-@dataclass
-class Crowded:
-    """First sounds take ``first_s`` for each turn that runs; beyond ``places`` one is refused first, beyond
-    ``keeps_up`` its second piece comes too late."""
+class Nobody:
+    def ask(self, question: Question, leave_after: int | None = None) -> TurnTrace:
+        raise AssertionError("the loop is made up")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A server whose first sounds take ``first_s`` for each stream; beyond ``places`` turns are refused once, beyond
+    ``keeps_up`` their second piece comes too late."""
 
     first_s: float = 0.001
     places: int = 100
     keeps_up: int = 100
-    now: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def ask(self, question: Question, leave_after: int | None = None) -> TurnTrace:
-        trace = TurnTrace(time.monotonic())
-        with self.lock:
-            self.now += 1
-            now = self.now
-        time.sleep(0.01)
-        with self.lock:
-            self.now -= 1
-        first_s = self.first_s * now
-        second_s = first_s + (0.02 if now <= self.keeps_up else 3.0)
-        trace.refusals = int(now > self.places)
-        trace.arrivals = [
-            Arrival("audio", first_s, 1.0, 25),
-            Arrival("audio", second_s, 1.0, 25),
-            Arrival("done", second_s),
-        ]
-        return trace
+    def loop(self, asker: object, ask: object, streams: int, turns: int) -> Closed:
+        first_s = self.first_s * streams
+        second_s = first_s + (0.02 if streams <= self.keeps_up else 3.0)
+        sounds = [Arrival("audio", first_s, 1.0, 25), Arrival("audio", second_s, 1.0, 25)]
+        turn = TurnTrace(0.0, [*sounds, Arrival("done", second_s)], refusals=int(streams > self.places))
+        return Closed([[turn] * turns] * streams)
 
 
-@pytest.mark.parametrize("capacity", [0, 1, 2, 3, 5, 8, 13, 31, 32])
-def test_the_largest_number_is_found_in_few_looks(capacity: int) -> None:
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 5, 8, 13, 31, 32])
+def test_the_largest_number_is_found_in_few_looks(most: int) -> None:
     looks: list[int] = []
 
     def holds(streams: int) -> bool:
         looks.append(streams)
-        return streams <= capacity
+        return streams <= most
 
-    assert most_that_holds(holds, 32) == capacity
+    assert most_that_holds(holds, 32) == most
     assert len(looks) <= 11 and max(looks) <= 32 and len(set(looks)) == len(looks)
 
 
@@ -68,18 +60,18 @@ def test_luck_does_not_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("crowded", "limited_by"),
-    [
-        (Crowded(first_s=0.1), "first sound"),
-        (Crowded(places=6), "places"),
-        (Crowded(keeps_up=6), "gaps"),
-    ],
+    ("server", "limited_by"),
+    [(Made(first_s=0.1), "first sound"), (Made(places=6), "places"), (Made(keeps_up=6), "gaps")],
 )
-def test_what_limits_is_told(crowded: Crowded, limited_by: str) -> None:
-    values = measure(crowded, spoken(1.0), Goal(first_audio_ms=650, most_streams=16, least_turns=40), lambda line: None)
+def test_what_limits_is_told(server: Made, limited_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "closed_loop", server.loop)
+    goal, said = Goal(first_audio_ms=650, most_streams=16, least_turns=40), list[str]()
+    values = measure(Nobody(), spoken(1.0), goal, said.append)
     assert (values["capacity"], values["limited_by"]) == (6, limited_by)
     assert values["scaling_target"] == 4  # seven tenths, rounded down
     assert values["levels"][6]["misses"] == "" and values["levels"][7]["misses"] == limited_by
+    assert values["levels"][6]["turns"] == 2 * 42  # looked at twice, 40 turns or more each time
+    assert any(f"too many: {limited_by}" in line for line in said)
 
 
 def test_what_follows_is_said() -> None:

@@ -30,7 +30,7 @@ def draw(looks: Sequence[Mapping[str, Any]], moments_s: Mapping[str, float], spe
             axes.axvline(at_s, color="grey", lw=0.6, ls=":")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=7, loc="upper left")
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for name, at_s in moments_s.items():
         load.text(at_s, load.get_ylim()[1], f" {name}", rotation=30, fontsize=6.5, va="bottom")
     turns.set_xlabel("seconds")
