@@ -4,10 +4,6 @@ and it looks more often by the factor by which the stand's time passes faster.""
 from __future__ import annotations
 
 import json
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +11,9 @@ from typing import Any
 
 from tests.helm.chart import NAMESPACE, Manifest, Rendered
 from tests.k8s import addresses
-from tests.monitoring.prometheus_process import Prometheus
+from tests.monitoring.prometheus_process import Prometheus, prometheus_at
 
 _PORT = 9090
-_START_S = 120.0
 
 
 @contextmanager
@@ -26,20 +21,12 @@ def prometheus(
     programs: Path, folder: Path, rendered: Rendered, pods: Mapping[str, Mapping[str, str]], speed: float
 ) -> Iterator[Prometheus]:
     """``pods``: of a component, addresses by name."""
-    rules, configuration, log = folder / "rules.yml", folder / "prometheus.yml", folder / "prometheus.log"
+    rules = folder / "rules.yml"
     rules.write_text(json.dumps(rendered.one("PrometheusRule")["spec"]))  # JSON is YAML
     jobs = [_job(monitor, rendered, pods, speed) for monitor in rendered.of("PodMonitor")]
-    configuration.write_text(json.dumps({"rule_files": [str(rules)], "scrape_configs": jobs}))
-    address = f"{addresses.of_edge(8)}:{_PORT}"
-    options = [f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'prometheus'}"]
-    command = [programs / "prometheus", *options, f"--web.listen-address={address}"]
-    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
-        try:
-            running = Prometheus(f"http://{address}")
-            _wait(running, process, log)
-            yield running
-        finally:
-            process.terminate()
+    configuration = {"rule_files": [str(rules)], "scrape_configs": jobs}
+    with prometheus_at(f"{addresses.of_edge(8)}:{_PORT}", programs, folder, configuration) as running:
+        yield running
 
 
 def _job(monitor: Manifest, rendered: Rendered, pods: Mapping[str, Mapping[str, str]], speed: float) -> dict[str, Any]:
@@ -62,14 +49,3 @@ def _job(monitor: Manifest, rendered: Rendered, pods: Mapping[str, Mapping[str, 
             for each in endpoint["relabelings"]
         ],
     }
-
-
-def _wait(running: Prometheus, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + _START_S
-    while True:
-        try:
-            urllib.request.urlopen(f"{running.url}/-/ready", timeout=5).close()
-            return
-        except (urllib.error.URLError, ConnectionError):
-            assert process.poll() is None and time.monotonic() < deadline_s, log.read_text()
-            time.sleep(0.1)

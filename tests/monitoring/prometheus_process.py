@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,15 +50,21 @@ class Prometheus:
 
 @contextmanager
 def prometheus(programs: Path, folder: Path, targets: Sequence[Target]) -> Iterator[Prometheus]:
-    configuration = folder / "prometheus.yml"
-    configuration.write_text(json.dumps(_configuration(targets)))  # JSON is YAML
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    data, log = folder / "prometheus", folder / "prometheus.log"
-    command = [programs / "prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={data}"]
+    with prometheus_at(address, programs, folder, _configuration(targets)) as running:
+        yield running
+
+
+@contextmanager
+def prometheus_at(address: str, programs: Path, folder: Path, configuration: Mapping[str, Any]) -> Iterator[Prometheus]:
+    """``folder`` gets its configuration, data and log."""
+    file, data, log = folder / "prometheus.yml", folder / "prometheus", folder / "prometheus.log"
+    file.write_text(json.dumps(configuration))  # JSON is YAML
+    options = [f"--config.file={file}", f"--storage.tsdb.path={data}", f"--web.listen-address={address}"]
     with (
-        log.open("wb") as file,
-        subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=file, stderr=file) as process,
+        log.open("wb") as said,
+        subprocess.Popen([programs / "prometheus", *options], stdout=said, stderr=said) as process,
     ):
         try:
             running = Prometheus(f"http://{address}")
