@@ -106,7 +106,7 @@ def test_the_cut_of_a_prompt(runtime: OnnxRuntime, size: int, monkeypatch: pytes
     """Pieces of two positions or more: what allows a common prefix to be read once for many prompts."""
     requests = [text_request(length) for length in LENGTHS if length % size != 1]
     usual = [text_steps(runtime, [wish], slots=1)[0] for wish in requests]
-    monkeypatch.setattr(prompt_reader, "chunk_end", lambda begin, length: min(begin + size, length))
+    monkeypatch.setattr(prompt_reader, "chunk_end", lambda begin, length, most: min(begin + size, length))
     assert [text_steps(runtime, [wish], slots=1)[0] for wish in requests] == usual
 
 

@@ -28,7 +28,7 @@ class Recipe:
     rounds: int = 1  # of warm-up and cosine, one after the other: much is learnt where a round ends
 
     def rate_at(self, step: int) -> float:
-        steps = self.steps // self.rounds
+        steps = max(1, self.steps // self.rounds)
         step %= steps
         if step < self.warm_up_steps:
             return self.learning_rate * (step + 1) / self.warm_up_steps

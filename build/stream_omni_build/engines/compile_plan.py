@@ -38,7 +38,8 @@ def compile_plan(
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)  # must outlive the build: it holds the weights
     if not parser.parse_from_file(str(graph)):
-        wrong = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        errors = [parser.get_error(i) for i in range(parser.num_errors)]
+        wrong = [f"{error.node_operator() or 'the graph'}: {error.desc()}" for error in errors]
         raise CompileError(f"{graph.name} does not parse: {'; '.join(wrong)}")
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)

@@ -170,7 +170,10 @@ def _rename(nodes: list[NodeProto], old: str, new: str) -> None:
 
 def _float_values(model: onnx.ModelProto) -> set[str]:
     """Names of all fp32 values. Raises ValueError where a type cannot be told: then nothing may be decided."""
-    inferred = onnx.shape_inference.infer_shapes(model).graph
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+    except onnx.shape_inference.InferenceError as error:
+        raise ValueError(f"graph {model.graph.name}: the types of its values cannot be told ({error})") from error
     types = {v.name: v.type.tensor_type.elem_type for v in (*inferred.input, *inferred.value_info, *inferred.output)}
     unknown = [name for node in model.graph.node for name in node.output if name and not types.get(name)]
     if unknown:

@@ -71,7 +71,7 @@ def test_weights_of_8_bits_stay_so_in_the_plan(codes: str, trt: Any, tmp_path: P
     assert sizes[codes] < 1.1 * WIDTH * WIDTH
 
 
-WIDTH = 1024
+WIDTH = 2048
 ROWS = Shapes((1, WIDTH), (1, WIDTH), (64, WIDTH))
 
 
