@@ -32,9 +32,9 @@ class Bounds:
     agreement: float
 
 
-# As wide as a tiny random checkpoint needs, whose attention is sharp and whose logits lie close: on a CPU its bf16 was off
-# by 14 % at the most, and of 96 ids 11 were others, preferred by 1.1 at the most; a wrong id among the recorded ones is
-# preferred by 10.9. The same holds for the tolerances of engines. No GPU, and no real checkpoint, has been compared yet.
+# As wide as a tiny random checkpoint needs, whose attention is sharp and whose logits lie close: on a CPU its bf16 was
+# off by 14 % at the most, and of 96 ids 11 were others, preferred by 1.1 at the most; a wrong id among the recorded is
+# preferred by 10.9. So are the tolerances of engines. No GPU, and no real checkpoint, has been compared yet.
 BOUNDS = {
     "fp32": Bounds(array=1e-3, gap=0.0, agreement=1.0),
     "bf16": Bounds(array=0.25, gap=1.25, agreement=0.8),

@@ -128,5 +128,5 @@ def test_an_output_that_is_read_within_keeps_its_name_and_type() -> None:
 def test_a_value_of_unknown_type_is_refused() -> None:
     model = small_model()
     model.graph.node[1].domain = "of.nobody"
-    with pytest.raises(ValueError, match="the types of z cannot be told"):
+    with pytest.raises(ValueError, match="the types of its values cannot be told"):
         lower(model, "fp16", ["w"], [])
