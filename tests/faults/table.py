@@ -28,8 +28,8 @@ def table(faults: Sequence[dict[str, Any]]) -> str:
     processors = max((fault["processors"] for fault in faults), default=0)
     lines = [_row(how, target, same) for (how, target, _), same in rows.items()]
     note = (
-        f"\n{_cases(faults):,} faults on {processors} processors, where computing took up to {slowest:.1f} times as long "
-        "as on an idle machine. Times are median / longest.\n"
+        f"\n{_cases(faults):,} faults on {processors} processors, where computing took up to {slowest:.1f} times "
+        "as long as on an idle machine. Times are median / longest.\n"
     )
     return _HEAD + "".join(lines) + note
 
