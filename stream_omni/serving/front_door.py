@@ -13,7 +13,6 @@ import os
 import secrets
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ from stream_omni.serving.errors import (
     UnauthenticatedError,
     first_cause,
 )
-from stream_omni.serving.event_log import content_is_wanted, log_event
+from stream_omni.serving.event_log import content_is_wanted, log_event, trace_of
 from stream_omni.serving.guest_book import GuestBook
 from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, DRAIN_RATIO, FRONT_DOOR, Recorder
 from stream_omni.serving.quotas import Quotas
@@ -264,6 +263,5 @@ def _failure_of(error: BaseException, request_id: str) -> TurnError:
         if isinstance(error, StageError):
             log_event("stage_failed", "error", request_id=request_id, stage=error.stage, cause=error.cause)
         return error
-    trace = "".join(traceback.format_exception(error))
-    log_event("turn_failed", "error", request_id=request_id, traceback=trace)
+    log_event("turn_failed", "error", request_id=request_id, traceback=trace_of(error))
     return TurnError("the turn failed inside the server, whose log says why; send it again")

@@ -135,7 +135,8 @@ class TritonServer:
 
     def guests_of(self, door: str) -> int:
         """Turns that a door which keeps a book has taken in and not answered, also when its process is dead."""
-        return 0 if self._scratch is None else guest_book.guests_of(self._scratch, door)
+        scratch = self._scratch  # another thread may stop the server
+        return 0 if scratch is None else guest_book.guests_of(scratch, door)
 
     def reload(self, model: str) -> None:
         """Give a model, dead or alive, a new process; the others go on. Raises ConnectionError with the reason."""
