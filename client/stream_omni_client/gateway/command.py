@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import socket
@@ -59,6 +60,7 @@ def _serve(settings: Settings) -> int:
             read_keys(settings.api_keys)
         except KeyFileError as error:
             raise InvalidRequest(str(error)) from None
+    logging.getLogger().addHandler(logging.NullHandler())  # libraries' own words are no JSON, and quote what was sent
     server = GatewayServer(_configuration(settings))
     with _ended_by_signals(server), _listen(settings.host, settings.port) as listening:
         server.run([listening])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,6 @@ _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.sa
 ANY = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
 
 
-def _either(*good: Any) -> SearchStrategy[Any]:
-    """Mostly one of the good values."""
-    values = st.sampled_from(good)
-    return values | values | values | ANY
-
-
 def _encoded(*contents: bytes) -> list[str]:
     return [base64.b64encode(content).decode() for content in contents]
 
@@ -38,30 +33,42 @@ _PICTURES = [f"data:image/png;base64,{content}" for content in _encoded(*some_pi
 _URLS = st.sampled_from([*_PICTURES, "https://127.0.0.1/a.png", "file:///etc/passwd", "data:,", ""])
 
 
-def _objects(**fields: SearchStrategy[Any]) -> SearchStrategy[dict[str, Any]]:
-    """Some of the fields, and seldom an unknown one."""
-    known = st.fixed_dictionaries({}, optional=fields)
-    return known | known | st.tuples(known, st.dictionaries(TEXT, ANY, max_size=1)).map(lambda two: two[0] | two[1])
+@st.composite
+def _object(draw: st.DrawFn, needed: Sequence[str] = (), **good: SearchStrategy[Any]) -> dict[str, Any]:
+    """The needed fields and some others, all of them good, but for none to two that are anything."""
+    chosen = draw(st.sets(st.sampled_from([*good]), max_size=3))
+    made = {name: draw(good[name]) for name in good if name in needed or name in chosen}
+    for name in draw(st.lists(st.sampled_from([*good, "colour"]), max_size=draw(st.sampled_from([0, 0, 1, 2])))):
+        made[name] = draw(ANY)
+    return made
+
+
+def _one_of(*good: Any) -> SearchStrategy[Any]:
+    return st.sampled_from(good)
 
 
 def _parts(kinds: dict[str, tuple[str, SearchStrategy[Any]]]) -> SearchStrategy[Any]:
     """Of a message: each with its type's own field."""
     one = [st.fixed_dictionaries({"type": st.just(kind), field: value}) for kind, (field, value) in kinds.items()]
-    return st.one_of(*one, _objects(type=_either(*kinds), text=_either("hi")))
+    return st.one_of(*one, _object(("type", "text"), type=_one_of(*kinds), text=_one_of("hi")))
 
 
 _CHAT_PARTS = _parts(
     {
-        "text": ("text", _either("hello")),
-        "input_audio": ("input_audio", _objects(data=_either(*_SOUNDS), format=_either("wav", "mp3"))),
-        "image_url": ("image_url", _objects(url=_URLS, detail=_either("auto"))),
+        "text": ("text", _one_of("hello")),
+        "input_audio": (
+            "input_audio",
+            _object(("data", "format"), data=_one_of(*_SOUNDS), format=_one_of("wav", "mp3")),
+        ),
+        "image_url": ("image_url", _object(("url",), url=_URLS, detail=_one_of("auto"))),
     }
 )
 _MESSAGES = st.lists(
-    _objects(
-        role=_either("user", "user", "assistant", "system"),
-        content=_either("hello") | st.lists(_CHAT_PARTS, max_size=3),
-        input_audio_transcript=_either("what"),
+    _object(
+        ("role", "content"),
+        role=_one_of("user", "user", "assistant", "system"),
+        content=_one_of("hello") | st.lists(_CHAT_PARTS, max_size=3),
+        input_audio_transcript=_one_of("what"),
     ),
     max_size=4,
 )
@@ -69,30 +76,32 @@ _GOOD_MESSAGES = st.tuples(_MESSAGES, st.just([{"role": "user", "content": "hell
 
 
 def chats() -> SearchStrategy[Request]:
-    body = _objects(
+    body = _object(
+        ("model", "messages"),
         model=st.just("stream-omni"),
-        messages=_GOOD_MESSAGES | _MESSAGES | ANY,
-        modalities=_either(["text"], ["text", "audio"]),
-        audio=_objects(voice=_either("default"), format=_either("wav", "pcm16")),
-        stream=_either(True, False),
-        temperature=_either(0, 1.5),
-        max_tokens=_either(1, 50),
-        seed=_either(1, -1),
-        n=_either(1),
-        stop=_either([]),
+        messages=_GOOD_MESSAGES | _MESSAGES,
+        modalities=_one_of(["text"], ["text", "audio"]),
+        audio=_object(("voice", "format"), voice=_one_of("default"), format=_one_of("wav", "pcm16")),
+        stream=_one_of(True, False),
+        temperature=_one_of(0, 1.5),
+        max_tokens=_one_of(1, 50),
+        seed=_one_of(1, -1),
+        n=_one_of(1),
+        stop=_one_of([]),
     )
     return _requests(CHAT, body)
 
 
 def speeches() -> SearchStrategy[Request]:
-    body = _objects(
+    body = _object(
+        ("model", "input", "voice"),
         model=st.just("stream-omni"),
-        input=_either("hello"),
-        voice=_either("default"),
-        response_format=_either("mp3", "opus", "flac", "wav", "pcm"),
-        stream_format=_either("audio", "sse"),
-        speed=_either(1),
-        max_audio_ms=_either(40, 400),
+        input=_one_of("hello"),
+        voice=_one_of("default"),
+        response_format=_one_of("mp3", "opus", "flac", "wav", "pcm"),
+        stream_format=_one_of("audio", "sse"),
+        speed=_one_of(1),
+        max_audio_ms=_one_of(40, 400),
     )
     return _requests(SPEECH, body)
 
@@ -120,46 +129,50 @@ def anything() -> SearchStrategy[Request]:
 
 def events() -> SearchStrategy[list[str]]:
     """Of a realtime session, some in a row."""
-    item_ids, sounds = _either("item_1", "item_2", "root"), _either(*_SOUNDS[-2:])
-    forms = _either({"type": "audio/pcm", "rate": 24_000}, {"type": "audio/pcmu"})
+    item_ids, sounds = _one_of("item_1", "item_2", "root"), _one_of(*_SOUNDS[-2:])
+    forms = _one_of({"type": "audio/pcm", "rate": 24_000}, {"type": "audio/pcmu"})
     parts = _parts(
         {
-            "input_text": ("text", _either("hello")),
+            "input_text": ("text", _one_of("hello")),
             "input_audio": ("audio", sounds),
             "input_image": ("image_url", _URLS),
-            "output_text": ("text", _either("hello")),
+            "output_text": ("text", _one_of("hello")),
         }
     )
-    item = _objects(
-        type=st.just("message"), role=_either("user", "assistant"), id=item_ids, content=st.lists(parts, max_size=3)
+    item = _object(
+        ("type", "role", "content"),
+        type=st.just("message"),
+        role=_one_of("user", "assistant"),
+        id=item_ids,
+        content=st.lists(parts, min_size=1, max_size=3),
     )
-    sound = _objects(
-        input=_objects(format=forms, turn_detection=_either(None, {"type": "server_vad"})),
-        output=_objects(format=forms, voice=_either("default")),
+    sound = _object(
+        input=_object(format=forms, turn_detection=_one_of(None, {"type": "server_vad"})),
+        output=_object(format=forms, voice=_one_of("default")),
     )
     made = {
-        "instructions": _either("be short"),
-        "output_modalities": _either(["text"], ["audio"]),
-        "max_output_tokens": _either("inf", 5),
+        "instructions": _one_of("be short"),
+        "output_modalities": _one_of(["text"], ["audio"]),
+        "max_output_tokens": _one_of("inf", 5),
     }
-    one = _objects(
-        type=_either(
-            *("session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear"),
-            *("conversation.item.create", "conversation.item.create", "conversation.item.delete"),
-            *("conversation.item.truncate", "response.create", "response.cancel"),
-        ),
-        event_id=_either("event_1"),
-        session=_objects(type=st.just("realtime"), audio=sound, **made),
-        audio=sounds,
-        item=item,
-        previous_item_id=item_ids,
-        item_id=item_ids,
-        content_index=_either(0),
-        audio_end_ms=_either(0, 100),
-        response=_objects(audio=sound, input=st.lists(item, max_size=2), **made),
-        response_id=_either("resp_1"),
-    )
-    told = one.map(_narrowed).map(json.dumps)
+    session = _object(("type",), type=st.just("realtime"), audio=sound, **made)
+    fields: dict[str, dict[str, SearchStrategy[Any]]] = {
+        "session.update": {"session": session},
+        "input_audio_buffer.append": {"audio": sounds},
+        "input_audio_buffer.commit": {},
+        "input_audio_buffer.clear": {},
+        "conversation.item.create": {"item": item},
+        "conversation.item.delete": {"item_id": item_ids},
+        "conversation.item.truncate": {
+            "item_id": item_ids,
+            "content_index": _one_of(0),
+            "audio_end_ms": _one_of(0, 100),
+        },
+        "response.create": {"response": _object(audio=sound, input=st.lists(item, max_size=2), **made)},
+        "response.cancel": {},
+    }
+    known = [_object(("type", *own), type=st.just(kind), **own) for kind, own in fields.items()]
+    told = st.one_of(*known).map(json.dumps)
     raw = spoiled(told.map(str.encode)).map(lambda content: content.decode("utf-8", "replace"))
     return st.lists(told | told | raw | TEXT.map(_writable), min_size=1, max_size=4)
 
@@ -175,25 +188,6 @@ def _form(fields: dict[str, bytes], file: bytes) -> bytes:
         lines += [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode(), value, b"\r\n"]
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
     return b"".join([*lines, head.encode(), file, f"\r\n--{BOUNDARY}--\r\n".encode()])
-
-
-_FIELDS = {
-    "session.update": {"session"},
-    "input_audio_buffer.append": {"audio"},
-    "conversation.item.create": {"item", "previous_item_id"},
-    "conversation.item.delete": {"item_id"},
-    "conversation.item.truncate": {"item_id", "content_index", "audio_end_ms"},
-    "response.create": {"response"},
-    "response.cancel": {"response_id"},
-}
-
-
-def _narrowed(event: dict[str, Any]) -> dict[str, Any]:
-    """An event of a known type, to what belongs to it: else it would be refused for the rest."""
-    kind = event.get("type")
-    if not isinstance(kind, str) or kind not in _FIELDS:
-        return event
-    return {name: value for name, value in event.items() if name in {"type", "event_id", *_FIELDS[kind]}}
 
 
 def _writable(text: str) -> str:
