@@ -163,6 +163,7 @@ class Supervisor:
             return
         self._ready = False
         self._watcher.pause()
+        self._end_what_broke()
         if SERVER in self._broken:
             self._mend([SERVER], self._restart_server)
         else:
@@ -186,6 +187,14 @@ class Supervisor:
             self._ready = False
             self._finish_turns(time.monotonic() + self.server.drain_timeout_s)  # of who comes in this moment
             self._note(SERVER, f"it has had {self._reloads_of_this_server} stages loaded again")
+
+    def _end_what_broke(self) -> None:
+        """At once, however long its mending has to wait: those who called it would wait as long for an error."""
+        if SERVER in self._broken:
+            self.server.stop(0)
+        else:
+            for stage in self._broken:
+                self._kill(stage)
 
     def _is_worn(self) -> bool:
         return self._reloads_of_this_server >= self._settings.reloads_per_server
@@ -253,7 +262,6 @@ class Supervisor:
         for stage in stages:
             self._reloads[stage] += 1
             self._reloads_of_this_server += 1
-            self._kill(stage)
             self.server.reload(stage)
             self._alive |= self._processes.of([stage])
         self._prove(stages)
@@ -288,7 +296,6 @@ class Supervisor:
         return message.startswith("OVERLOADED") or (bool(others) and blamed is not None and blamed not in stages)
 
     def _restart_server(self, _: list[str]) -> None:
-        self.server.stop(0)
         self._start_server()
 
     def _start_server(self) -> None:

@@ -16,10 +16,12 @@ import tritonclient.grpc as triton
 from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni.serving.stage_watch import SERVER
 from stream_omni.serving.supervisor import Supervision, Supervisor
+from stream_omni.serving.tries import Tries
 from tests.serving.small_repository import FRONT_DOOR, OTHER, STAGE, make_repository, number, probe
 from tests.serving.test_launcher import group
 
 WITHIN_S = 60.0  # a busy machine's time for what takes one or two seconds
+TOLD_S = 5.0  # well before a mending that was put off is due
 
 
 @contextmanager
@@ -83,6 +85,43 @@ def test_a_dead_front_door_breaks_its_clients_connections(supervisor: Supervisor
     assert not set(before.values()) & set(processes(supervisor).values())
     assert [recovery["what"] for recovery in supervisor.status()["recoveries"]] == [FRONT_DOOR, SERVER]
     assert not group(before[SERVER])
+
+
+def have_it_wait(supervisor: Supervisor, name: str) -> None:
+    """As after seven repairs in a row: the next one is 30 s off."""
+    tries = supervisor._tries.setdefault(name, Tries(1000))
+    for _ in range(7):
+        tries.note(time.monotonic())
+
+
+def test_connections_to_a_dead_front_door_break_before_its_mending_is_due(tmp_path: Path) -> None:
+    with supervised(tmp_path / "repository", tries=1000) as supervisor:
+        have_it_wait(supervisor, SERVER)
+        ended = threading.Event()
+        with triton.InferenceServerClient(supervisor.server.grpc_url) as client:
+            client.start_stream(lambda result, error: ended.set())
+            client.async_stream_infer(FRONT_DOOR, [number(-1.0)])
+            assert not ended.wait(0.5)
+            os.kill(processes(supervisor)[FRONT_DOOR], signal.SIGKILL)
+            supervisor._look()
+            told, broken = ended.wait(TOLD_S), supervisor.broken
+            supervisor.server.stop(0)  # or the client could not end either
+            client.stop_stream()
+        assert told and broken == [FRONT_DOOR, SERVER]
+
+
+def test_a_stage_that_hangs_ends_before_its_mending_is_due(tmp_path: Path) -> None:
+    with supervised(tmp_path / "repository", tries=1000) as supervisor:
+        have_it_wait(supervisor, STAGE)
+        hanging = processes(supervisor)[STAGE]
+        os.kill(hanging, signal.SIGSTOP)
+        supervisor._note(STAGE, "it answers nothing")
+        supervisor._look()
+        deadline_s = time.monotonic() + TOLD_S
+        while not supervisor._processes.ended({STAGE: hanging}):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        assert supervisor.broken == [STAGE] and not supervisor.status()["recoveries"]
 
 
 def test_a_killed_server_is_started_again_where_it_was(supervisor: Supervisor) -> None:
