@@ -41,10 +41,13 @@ class StageCalls:
         """The stage's ``outputs`` by name.
 
         A caller that is cancelled does not stop the stage; the call stays in ``pending`` until the stage answered.
-        Raises the :class:`TurnError` that the stage's error states, or StageError, also soon after its process ended.
+        Raises the :class:`TurnError` that the stage's error states, or StageError, also soon after its process ended,
+        and at once where it has none: Triton would try for a second to reach it.
         """
         needed = _STEPS.get(model, (model,))
         processes = self._processes.of(needed) if self._processes else {}
+        if self._processes and len(processes) < len(needed) and (ended := self._processes.missing(needed)):
+            raise StageError(ended, "its process ended, and no other is there yet")
         return await self.run(lambda: self._infer(model, inputs, outputs), model, timeout_s, pending, processes)
 
     async def run(
