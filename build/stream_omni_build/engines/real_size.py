@@ -14,7 +14,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -25,6 +25,7 @@ import onnx
 from stream_omni.checkpoint import open_sources, read_model_info
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
+from stream_omni_build.backbone import write_backbone
 from stream_omni_build.deployment import read_deployment, shipped
 from stream_omni_build.engines.engine_graph import write_engine_graph
 from stream_omni_build.progress import silent
@@ -46,19 +47,24 @@ class Cost:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--work", type=Path, required=True, metavar="DIR", help="gets the checkpoint and one stage's files"
+        "--work",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="holds the checkpoint and one stage's files, in DIR/real-size",
     )
     parser.add_argument("--size", choices=sorted(SIZES), help="default: 8b if DIR has room for it, else 8b-short")
     parser.add_argument("--profile", choices=shipped(), default="gpu-1", help="whose precisions (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="do not remove the checkpoint in the end")
     arguments = parser.parse_args(argv)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    size = arguments.size or _size_that_fits(arguments.work)
+    work: Path = arguments.work / "real-size"  # DIR may hold other things, which stay
+    work.mkdir(parents=True, exist_ok=True)
+    size = arguments.size or _size_that_fits(work)
     try:
-        costs = list(_measure(size, arguments.profile, arguments.work))
+        costs = list(_measure(size, arguments.profile, work))
     finally:
         if not arguments.keep:
-            shutil.rmtree(arguments.work)
+            shutil.rmtree(work)
     too_large = [cost for cost in costs if cost.peak_bytes > MOST_BYTES]
     for cost in too_large:
         print(
@@ -72,18 +78,18 @@ def _size_that_fits(folder: Path) -> str:
     return "8b" if shutil.disk_usage(folder).free > 45e9 else "8b-short"
 
 
-def _measure(size: str, profile: str, work: Path) -> list[Cost]:
+def _measure(size: str, profile: str, work: Path) -> Iterator[Cost]:
     print(f"| {size}, profile {profile} | precision | time | peak memory | disk |\n|---|---|---|---|---|", flush=True)
     checkpoint = work / f"stream-omni-{size}", work / f"cosyvoice-{size}"
-    costs = [_report(_apart(_make_checkpoint, size, work))]
+    yield _report(_apart(_make_checkpoint, size, work))
+    yield _report(_apart(_convert, checkpoint, work / "backbone"))
     for stage in read_deployment(profile).stages.values():
         precision = stage.precision if stage.engine != "tensorrt-llm" else "bf16"
         for name in stage.graphs:
-            costs.append(_report(_apart(_export, name, precision, checkpoint, work / "graphs")))
-    return costs
+            yield _report(_apart(_export, name, precision, checkpoint, work / "graphs"))
 
 
-def _apart(function, *arguments) -> Cost:  # type: ignore[no-untyped-def]  # of any of the two below
+def _apart(function, *arguments) -> Cost:  # type: ignore[no-untyped-def]  # of any of the three below
     """In a process of its own, whose peak memory is that of this work alone."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         cost: Cost = pool.submit(function, *arguments).result()
@@ -94,6 +100,15 @@ def _make_checkpoint(size: str, work: Path) -> Cost:
     began_s = time.monotonic()
     folders = write_random_checkpoint(SIZES[size], work, DEFAULT_SEED)
     return Cost("random checkpoint", SIZES[size].dtype, time.monotonic() - began_s, _peak_bytes(), _size_of(*folders))
+
+
+def _convert(checkpoint: tuple[Path, Path], folder: Path) -> Cost:
+    began_s = time.monotonic()
+    sources = open_sources(*checkpoint)
+    write_backbone(read_model_info(*checkpoint), sources["model"], folder, silent())
+    seconds, disk = time.monotonic() - began_s, _size_of(folder)
+    shutil.rmtree(folder)
+    return Cost("backbone", "as stored", seconds, _peak_bytes(), disk)
 
 
 def _export(name: str, precision: str, checkpoint: tuple[Path, Path], folder: Path) -> Cost:
