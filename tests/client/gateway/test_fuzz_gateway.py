@@ -13,7 +13,7 @@ from hypothesis import given
 from websockets.sync.client import ClientConnection, connect
 
 from tests.client.gateway.gateway_process import GatewayProcess
-from tests.client.gateway.hostile_bodies import ALL, Request, events
+from tests.client.gateway.hostile_bodies import ALL, BOUNDARY, Request, events
 from tests.faults.seen import Fault, slowness
 from tests.fuzzing import cases
 
@@ -91,6 +91,13 @@ def hear_the_end(session: ClientConnection) -> int:
 @pytest.mark.parametrize("kind", ALL)
 def test_hostile_bodies(gateway: GatewayProcess, kind: str) -> None:
     fuzz(gateway, kind, QUICK, by_chance=False)
+
+
+def test_a_form_that_is_none_leaves_lines_of_json_without_what_was_sent(gateway: GatewayProcess) -> None:
+    Asker(gateway).ask(("/v1/audio/transcriptions", f"multipart/form-data; boundary={BOUNDARY}", b"--xylophone"))
+    line = gateway.line(event="library", source="python_multipart.multipart")
+    assert "place" in line and "message" not in line
+    assert not any("xylophone" in json.dumps(line) for line in gateway.lines)
 
 
 def test_hostile_events(gateway: GatewayProcess) -> None:
