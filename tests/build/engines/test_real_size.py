@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from stream_omni_build.deployment import GRAPHS_OF
 
-from tests.build.engines.real_geometry import compile_geometry, write_hollow_checkpoint
+from tests.build.engines.hollow import write_hollow_checkpoint
+from tests.build.engines.real_geometry import compile_geometry
 
 pytestmark = pytest.mark.engines
 
