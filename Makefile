@@ -13,7 +13,7 @@ AUDIT_FLAGS ?= # for example --vulnerability-service osv
 MANIFEST ?= build/demo/held_out/questions.jsonl
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test test-faults test-engines test-realsize test-gpu test-k8s audit lint serve talk eval train-demo bench soak bench-full clean
+.PHONY: help demo test test-faults test-engines test-realsize test-images test-gpu test-k8s audit lint serve talk eval train-demo bench soak bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -67,6 +67,9 @@ test-engines: $(VENV)/installed ## every stage at its real size through TensorRT
 
 test-realsize: $(VENV)/installed ## convert and export a random checkpoint of real size: 20 to 50 GB of disk in REALSIZE
 	$(BIN)/python -m stream_omni_build.engines.real_size --work $(REALSIZE)
+
+test-images: $(VENV)/installed ## whether all that the images install can be had in our versions; needs the network
+	$(BIN)/python -m pytest -m images
 
 test-gpu: $(VENV)/installed ## on a machine with a GPU: numbers, engines and times; PART=torch or engines for one part
 	$(BIN)/python -m pytest -m gpu -rs tests/gpu$(if $(PART),/test_$(PART).py)

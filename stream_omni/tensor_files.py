@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +40,22 @@ class StoredTensor:
 
     def read(self) -> NDArray[np.float32]:
         """In float32, whatever the file holds. Raises CheckpointError for values that cannot be."""
+        stored = self.mapped()
+        if self.kind == "BF16":  # the upper half of a float32
+            return (stored.astype("<u4") << 16).view(np.float32)
+        return np.asarray(stored, np.float32)
+
+    def mapped(self) -> NDArray[Any]:
+        """As the file holds it (BF16 as bits), read when it is looked at. Raises CheckpointError for unknown kinds."""
         if self.kind not in _KINDS:
             raise CheckpointError(f"{self.path} holds values of the kind {self.kind}; {', '.join(_KINDS)} can be read")
         if not math.prod(self.shape):
-            return np.empty(self.shape, np.float32)
+            return np.empty(self.shape, _KINDS[self.kind])
         width = value_bytes(self.kind)
         # mode "c": what the reader changes stays with the reader
         values = np.memmap(self.path, _KINDS[self.kind], "c", self.offset, ((self.end - self.offset) // width,))
         steps = [width * step for step in self.strides or row_major(self.shape)]
-        stored = np.lib.stride_tricks.as_strided(values, self.shape, steps)
-        if self.kind == "BF16":  # the upper half of a float32
-            return (stored.astype("<u4") << 16).view(np.float32)
-        return np.asarray(stored, np.float32)
+        return np.lib.stride_tricks.as_strided(values, self.shape, steps)
 
 
 def value_bytes(kind: str) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from stream_omni.model_info import ModelInfo
-from stream_omni.runtime.engine_manifest import check_machine
+from stream_omni.runtime.engine_manifest import find_plans
 from stream_omni.runtime.events import Event
 from stream_omni.runtime.session import Array
 from stream_omni.runtime.slots import Full
@@ -92,7 +92,7 @@ class TensorRtLlmEngine:
 
         from stream_omni.runtime.tensorrt_runtime import machine_here
 
-        check_machine(artifacts, machine_here(gpu))
+        find_plans(artifacts, "llm", machine_here(gpu))  # for this machine, and the file that was built
         dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
         engine = artifacts / ENGINE
         table = np.load(engine / TABLE, mmap_mode="r")

@@ -13,7 +13,9 @@ from pathlib import Path
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni_build.backbone import backbone_shapes
+from stream_omni_build.compile_times import tell_compile_time
 from stream_omni_build.deployment import Deployment, Stage
+from stream_omni_build.engines.recording import FED_BY
 from stream_omni_build.gpu_memory import parameters, weight_bytes
 from stream_omni_build.progress import Progress
 from stream_omni_build.weight_plan import NoSpaceError
@@ -22,6 +24,8 @@ _SMALL_FILES_BYTES = 700_000_000  # speech tokenizer, graphs, recorded runs
 _TRIAL_BYTES = 64 << 20
 # What is kept in memory beside the tensor that is being converted: Python with PyTorch and onnx
 _BASE_BYTES = 1_500_000_000
+# ONNX Runtime's memory for a graph, over its weights' bytes: they are mapped, and packed once more for its products
+_HELD_BY_ONNX_RUNTIME = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,9 @@ class Disk:
 
 def build_disk(info: ModelInfo, deployment: Deployment) -> Disk:
     """The steps' files, as gpu_build and its workshop make and remove them."""
-    stages = [stage for stage in deployment.stages.values() if stage.engine == "tensorrt"]
+    stages = _compiled(deployment)
     narrow = {stage.name: _stage_bytes(info, stage) for stage in stages}
-    wide = [_stage_fp32_bytes(info, stage) for stage in stages]  # one at a time, while runs are recorded
+    wide = [_stage_fp32_bytes(info, stage) for stage in _recorded(deployment)]  # one at a time
     kept = _SMALL_FILES_BYTES + sum(narrow.values())
     peaks = [_SMALL_FILES_BYTES + max(wide, default=0), kept + max(narrow.values(), default=0)]
     written = sum(wide) + 2 * sum(narrow.values())
@@ -52,10 +56,20 @@ def build_disk(info: ModelInfo, deployment: Deployment) -> Disk:
     return Disk(kept, max(peaks), written + _SMALL_FILES_BYTES)
 
 
-def host_memory_bytes(info: ModelInfo) -> int:
-    """Of the export: the largest parameter in fp32, and its rows once more as they are written."""
+@dataclass(frozen=True)
+class HostMemory:
+    """Bytes at the peaks of the conversion, and of the recording, in which ONNX Runtime has a stage in fp32."""
+
+    convert: int
+    record: int
+
+
+def host_memory(info: ModelInfo, deployment: Deployment) -> HostMemory:
+    """Of the conversion: the largest parameter in fp32, and its rows once more as they are written."""
     largest = max(math.prod(shape) for graph in graphs(info) for shape in parameters(graph, info).values())
-    return _BASE_BYTES + 2 * 4 * largest
+    recorded = max((_stage_fp32_bytes(info, stage) for stage in _recorded(deployment)), default=0)
+    record = int(_BASE_BYTES + _HELD_BY_ONNX_RUNTIME * recorded) if recorded else 0
+    return HostMemory(_BASE_BYTES + 2 * 4 * largest, record)
 
 
 def require_disk(disk: Disk, out: Path) -> None:
@@ -68,35 +82,43 @@ def require_disk(disk: Disk, out: Path) -> None:
         )
 
 
-def write_rate(out: Path) -> float:
-    """Bytes a second that reach the disk of ``out``: a trial with a file of 64 MB."""
+def write_rate(out: Path) -> float | None:
+    """Bytes a second that reach the disk of ``out``, by a trial with a file of 64 MB; None where it takes none."""
     block = os.urandom(1 << 20)
-    with tempfile.TemporaryFile(dir=existing(out)) as file:
-        began_s = time.monotonic()
-        for _ in range(_TRIAL_BYTES >> 20):
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-        return _TRIAL_BYTES / (time.monotonic() - began_s)
+    try:
+        with tempfile.TemporaryFile(dir=existing(out)) as file:
+            began_s = time.monotonic()
+            for _ in range(_TRIAL_BYTES >> 20):
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+            return _TRIAL_BYTES / (time.monotonic() - began_s)
+    except OSError:
+        return None
 
 
-def describe(disk: Disk, info: ModelInfo, checkpoint_bytes: int, rate: float) -> str:
-    """What a build says before it begins. ``rate``: bytes a second (:func:`write_rate`)."""
+def describe(disk: Disk, memory: HostMemory, checkpoint_bytes: int, rate: float | None, compilers: str) -> str:
+    """What a build says before it begins. ``rate``: bytes a second (:func:`write_rate`); ``compilers``: of
+    compile_times."""
     moved = 2 * checkpoint_bytes + disk.written  # it is read for its digests, and once more for what is made of it
+    moving = f"{moved / 1e9:.0f} GB to move"
+    if rate:
+        moving += f", {max(1, round(moved / rate / 60))} min at the {rate / 1e6:.0f} MB/s of this disk"
     return (
-        f"estimate: {disk.peak / 1e9:.1f} GB of disk while it works, {disk.kept / 1e9:.1f} GB to keep; "
-        f"{host_memory_bytes(info) / 1e9:.1f} GB of memory for the conversion; {moved / rate / 60:.0f} min to move "
-        f"{moved / 1e9:.0f} GB at the {rate / 1e6:.0f} MB/s of this disk, and the compilers' time on top"
+        f"estimate: {disk.peak / 1e9:.1f} GB of disk while it works, {disk.kept / 1e9:.1f} GB to keep\n"
+        f"  memory of the host: {memory.convert / 1e9:.1f} GB to convert, {memory.record / 1e9:.1f} GB to record what "
+        "engines are checked with; what compilers take is not known\n"
+        f"  time: {moving}; {compilers}"
     )
 
 
 def tell_estimate(
     info: ModelInfo, deployment: Deployment, out: Path, checkpoint_bytes: int, progress: Progress
-) -> None:
-    """Before anything large is written. Raises NoSpaceError where the disk does not suffice."""
-    disk = build_disk(info, deployment)
-    require_disk(disk, out)
-    progress.say(describe(disk, info, checkpoint_bytes, write_rate(out)))
+) -> Disk:
+    """Before anything large is written; what it takes of the disk."""
+    disk, memory = build_disk(info, deployment), host_memory(info, deployment)
+    progress.say(describe(disk, memory, checkpoint_bytes, write_rate(out), tell_compile_time(deployment, out)))
+    return disk
 
 
 def existing(path: Path) -> Path:
@@ -106,6 +128,17 @@ def existing(path: Path) -> Path:
 
 def _used(out: Path) -> int:
     return sum(p.stat().st_size for p in out.rglob("*") if p.is_file() and not p.is_symlink()) if out.is_dir() else 0
+
+
+def _compiled(deployment: Deployment) -> list[Stage]:
+    return [stage for stage in deployment.stages.values() if stage.engine == "tensorrt"]
+
+
+def _recorded(deployment: Deployment) -> list[Stage]:
+    """The same, and those that feed them."""
+    names = {stage.name for stage in _compiled(deployment)}
+    names |= {before for name in names for before in FED_BY.get(name, ())}
+    return [stage for stage in deployment.stages.values() if stage.name in names]
 
 
 def _stage_bytes(info: ModelInfo, stage: Stage) -> int:

@@ -20,7 +20,7 @@ from stream_omni.weights import TensorSource
 from stream_omni_build import manifest
 from stream_omni_build.assets import require_asset_files, write_assets
 from stream_omni_build.build import UNFINISHED, Sources, require_own
-from stream_omni_build.build_estimate import tell_estimate
+from stream_omni_build.build_estimate import require_disk, tell_estimate
 from stream_omni_build.deployment import Deployment
 from stream_omni_build.engines.engine_manifest import EngineManifest
 from stream_omni_build.engines.gpu import Machine, look
@@ -56,7 +56,7 @@ def build_gpu(sources: Sources, deployment: Deployment, out: Path, progress: Pro
     if before is not None and before["inputs"] == follows and manifest.is_whole(out, before["files"]):
         progress.say("unchanged: nothing to build")
         return
-    tell_estimate(info, deployment, out, _bytes_of(inputs), progress)
+    require_disk(tell_estimate(info, deployment, out, _bytes_of(inputs), progress), out)
     out.mkdir(parents=True, exist_ok=True)
     (out / UNFINISHED).write_text("stream-omni build was interrupted here; run it again\n", encoding="utf-8")
     (out / manifest.NAME).unlink(missing_ok=True)

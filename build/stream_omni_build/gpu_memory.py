@@ -19,10 +19,13 @@ from stream_omni_build.deployment import Deployment, Stage
 from stream_omni_build.engines.quantize import FEWEST_WEIGHTS
 from stream_omni_build.engines.shapes import profiles
 from stream_omni_build.live_bytes import workspace_bytes
+from stream_omni_build.tensorrt_llm_build import largest_run_positions
 
 CONTEXT_BYTES = 500_000_000  # CUDA context and libraries of a process: an allowance, never measured here
 HEADROOM = 0.95  # of a GPU's memory that may be planned: allocators keep some
-CARD_GB_BYTES = 1 << 30  # what a card's name counts in: one "of 24 GB" has 24 GiB
+# What CUDA gives programs of a card, by the GB of its name: one "of 24 GB" without ECC has 24 GiB, and gives 23.64
+CARD_GB_BYTES = int(0.985 * (1 << 30))
+_LOW_BYTES = 2  # of a value in bf16
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "fp8": 1}
 _CODES = ("int8", "fp8")
 
@@ -30,7 +33,7 @@ _CODES = ("int8", "fp8")
 @dataclass(frozen=True)
 class StageMemory:
     """Bytes of all instances of a stage. ``workspace``: the largest run's results, unfused and in fp32; compiled
-    engines need less."""
+    engines need less. Of TensorRT-LLM it is another sum (:func:`llm_workspace`)."""
 
     stage: Stage
     weights: int
@@ -53,7 +56,10 @@ def stage_memory(info: ModelInfo, deployment: Deployment, stage: Stage) -> Stage
     made = [graphs(info)[name] for name in stage.graphs]
     weights = sum(weight_bytes(info, graph.name, stage) for graph in made)
     caches = sum(cache_bytes(info, deployment, graph, stage) for graph in made)
-    workspace = max(_workspace(info, deployment, graph) for graph in made)
+    if stage.engine == "tensorrt-llm":
+        workspace = llm_workspace(info, deployment)
+    else:
+        workspace = max(_workspace(info, deployment, graph) for graph in made)  # runs follow one another
     n = stage.instances
     return StageMemory(stage, n * weights, n * caches, n * workspace, n * CONTEXT_BYTES)
 
@@ -88,6 +94,16 @@ def cache_bytes(info: ModelInfo, deployment: Deployment, graph: Graph, stage: St
     rows = stage.batch
     array = rows * deployment.positions * info.llama.kv_heads * info.llama.head_size * max(2, _BYTES[stage.precision])
     return array * (2 * graph.cache_layers + 1)
+
+
+def llm_workspace(info: ModelInfo, deployment: Deployment) -> int:
+    """Of TensorRT-LLM's engine, by what tensorrt_llm_build asks it for: the prompt table of all turns, which it holds
+    at its full size; a layer's widest results (the stream twice, gate, up and their product) for as many positions as
+    one run may take, where attention is one kernel; and the logits of all turns. Reasoned from shapes, not seen."""
+    llama, positions = info.llama, largest_run_positions(deployment)
+    table = deployment.turns * deployment.positions * llama.hidden * _LOW_BYTES
+    layer = positions * (2 * llama.hidden + 3 * llama.intermediate) * _LOW_BYTES
+    return table + layer + 4 * deployment.turns * info.vocabulary.text_size
 
 
 def _workspace(info: ModelInfo, deployment: Deployment, graph: Graph) -> int:

@@ -88,7 +88,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 def _tell_estimate(arguments: argparse.Namespace, progress: Progress) -> int:
     """Of the checkpoint, or of the published model where none is given."""
-    from stream_omni_build.build_estimate import tell_estimate  # needs PyTorch
+    from stream_omni_build.build_estimate import require_disk, tell_estimate  # needs PyTorch
     from stream_omni_build.gpu_repository import deployed
     from stream_omni_build.hardware_table import table
     from stream_omni_build.published_sizes import PUBLISHED_BYTES, published_info
@@ -100,7 +100,12 @@ def _tell_estimate(arguments: argparse.Namespace, progress: Progress) -> int:
         read_bytes = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
     deployment = read_deployment(arguments.profile or _deployment_of(arguments.target))
     progress.say(f"{info.name}, in GB\n{table(info, deployment)}\n")
-    tell_estimate(deployed(info, deployment), deployment, arguments.out or Path(), read_bytes, progress)
+    out = arguments.out or Path()
+    disk = tell_estimate(deployed(info, deployment), deployment, out, read_bytes, progress)
+    try:
+        require_disk(disk, out)
+    except NoSpaceError as error:
+        progress.say(f"  {error}")
     return 0
 
 

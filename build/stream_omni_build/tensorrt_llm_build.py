@@ -19,6 +19,7 @@ from stream_omni_build.deployment import Deployment
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "bfloat16", "fp8": "bfloat16"}
 # 8-bit weights, and products of 8 bits with a scale for each token and output: neither needs examples to calibrate on
 QUANTIZED = {"int8": "W8A16", "fp8": "FP8_PER_CHANNEL_PER_TOKEN"}
+FP8_ACTIVATIONS = [-1200.0, 1200.0]  # are clamped to it, as TensorRT-LLM's own converter has it
 
 
 def build_engine(backbone: Path, deployment: Deployment, scratch: Path, out: Path) -> None:
@@ -51,7 +52,14 @@ def _quant_config(precision: str) -> Any:
     if precision in QUANTIZED:
         algorithms = import_module("tensorrt_llm.quantization").QuantAlgo
         config.quant_algo = algorithms[QUANTIZED[precision]]
+    if precision == "fp8":
+        config.clamp_val = FP8_ACTIVATIONS
     return config
+
+
+def largest_run_positions(deployment: Deployment) -> int:
+    """A whole prompt, which is not read in pieces there, and a step of all others."""
+    return deployment.positions + deployment.turns
 
 
 def build_command(deployment: Deployment, checkpoint: Path, out: Path) -> list[str]:
@@ -65,7 +73,7 @@ def build_command(deployment: Deployment, checkpoint: Path, out: Path) -> list[s
         "max_input_len": positions - 1,  # where a prompt is longer than the profile's, its answer is shorter
         "max_seq_len": positions,
         "max_beam_width": 1,
-        "max_num_tokens": positions + turns,  # a whole prompt and a step of all others
+        "max_num_tokens": largest_run_positions(deployment),
         "max_prompt_embedding_table_size": turns * positions,
         "kv_cache_type": "paged",
     }

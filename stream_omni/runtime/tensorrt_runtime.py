@@ -35,7 +35,7 @@ class _Profile(NamedTuple):
 
 
 class TensorRtProgram:
-    """A plan, with the memory that a run of it needs. It may be run by one thread at a time.
+    """A plan. What a run of it needs is lent to it for that run (:func:`lend_memory`). One thread at a time runs it.
 
     ``trt`` is the module "tensorrt", or "tensorrt_rtx" for a plan that it made.
     """
@@ -57,7 +57,7 @@ class TensorRtProgram:
         self._profiles = [self._profile(trt, i) for i in range(self._engine.num_optimization_profiles)]
 
     def _profile(self, trt: Any, index: int) -> _Profile:
-        context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE)
+        context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         stream = torch.cuda.current_stream()
         context.set_optimization_profile_async(index, stream.cuda_stream)
         stream.synchronize()
@@ -66,7 +66,8 @@ class TensorRtProgram:
         return _Profile(context, spans)
 
     def run(self, tensors: Mapping[str, torch.Tensor], stream: int) -> None:
-        """Raises ValueError for a shape beyond the plan's profile, RuntimeError where TensorRT refuses the run."""
+        """``stream`` is PyTorch's current one. Raises ValueError for a shape beyond the plan's profile, RuntimeError
+        where TensorRT refuses the run."""
         shapes = {name: tuple(tensors[name].shape) for name in self._inputs}
         profile = next((profile for profile in self._profiles if profile.takes(shapes)), None)
         if profile is None:
@@ -75,8 +76,20 @@ class TensorRtProgram:
             profile.context.set_input_shape(name, shape)
         for name, tensor in tensors.items():
             profile.context.set_tensor_address(name, address(tensor))
-        if not profile.context.execute_async_v3(stream):
+        lent = lend_memory(profile.context)
+        done = profile.context.execute_async_v3(stream)
+        del lent  # PyTorch gives it away again, on this stream and so behind this run
+        if not done:
             raise RuntimeError(f"TensorRT could not run {self._name}; its log says why")
+
+
+def lend_memory(context: Any) -> torch.Tensor:
+    """For the intermediate results of a run whose input shapes are set. A context with memory of its own would keep
+    that of its largest run for ever, each profile of each plan by itself, although runs follow one another."""
+    size = context.update_device_memory_size_for_shapes()
+    memory = torch.empty(size, dtype=torch.uint8, device="cuda")
+    context.set_device_memory(address(memory), size)
+    return memory
 
 
 def torch_types(trt: Any) -> dict[Any, torch.dtype]:

@@ -19,7 +19,7 @@ from stream_omni.graphs import Graph, graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks import SOURCE_OF, make_network
 from stream_omni.networks.fused_attention import fuse_attention
-from stream_omni.networks.weights import Network, load_weights
+from stream_omni.networks.weights import Network, load_on_device, load_weights
 from stream_omni.runtime.device_session import OnDevice, TwoBestThere
 from stream_omni.runtime.prefill import CHUNK_TOKENS
 from stream_omni.runtime.session import Array, Session
@@ -129,7 +129,7 @@ class TorchRuntime:
         if self._device is None or self._memory is None:
             load_weights(network, self._sources[SOURCE_OF[graph]])
             return TorchSession(described, network)
-        load_weights(network, self._sources[SOURCE_OF[graph]], self._memory.device, self._device.dtype)
+        load_on_device(network, self._sources[SOURCE_OF[graph]], self._memory.device, self._device.dtype)
         return TorchDeviceSession(described, network, self._memory, self._device.dtype, self._device.chunk_tokens)
 
     def _load_tokenizer(self) -> Session:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from stream_omni_build import build_estimate
-from stream_omni_build.build_estimate import Disk, build_disk, require_disk, write_rate
+from stream_omni_build.build_estimate import Disk, build_disk, host_memory, require_disk, write_rate
 from stream_omni_build.deployment import read_deployment, shipped
-from stream_omni_build.gpu_memory import by_gpu, deployment_memory, fits, weight_bytes
+from stream_omni_build.gpu_memory import by_gpu, deployment_memory, fits, llm_workspace, weight_bytes
 from stream_omni_build.gpu_repository import deployed
 from stream_omni_build.hardware_table import BEGIN, END, replaced
 from stream_omni_build.live_bytes import workspace_bytes
@@ -93,9 +93,30 @@ def test_what_an_interrupted_build_left_is_room_for_it(tmp_path: Path, monkeypat
         require_disk(Disk(0, 6001, 0), tmp_path)
 
 
-def test_the_rate_of_a_disk(tmp_path: Path) -> None:
-    assert write_rate(tmp_path / "not there") > 1e6
+def test_tensorrt_llm_holds_the_prompts_of_all_turns() -> None:
+    """16 prompts of 12288 rows of 4096 in bf16, and a layer of one whole prompt."""
+    table, layer = 16 * 12288 * 4096 * 2, 12304 * (2 * 4096 + 3 * 14336) * 2
+    assert 0 < llm_workspace(INFO, read_deployment("gpu-1")) - table - layer < 10e6  # the logits
+
+
+def test_the_hosts_memory_is_that_of_the_widest_stage_in_fp32() -> None:
+    deployment = read_deployment("gpu-1")
+    memory, stage = host_memory(INFO, deployment), deployment.stages["speech_top"]
+    assert memory.convert < 6e9  # the bound of make test-realsize
+    assert memory.record > 2 * sum(weight_bytes(INFO, graph, stage) for graph in stage.graphs)  # which are in bf16
+    assert host_memory(INFO, read_deployment("gpu-torch")).record == 0
+
+
+def test_the_rate_of_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate = write_rate(tmp_path / "not there")
+    assert rate is not None and rate > 1e6
     assert not list(tmp_path.iterdir())
+
+    def refuse(**options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(build_estimate.tempfile, "TemporaryFile", refuse)
+    assert write_rate(tmp_path) is None
 
 
 def test_estimate_needs_no_checkpoint_and_writes_nothing(
@@ -106,6 +127,16 @@ def test_estimate_needs_no_checkpoint_and_writes_nothing(
     said = capsys.readouterr().out
     assert "| `llm` | 0 | tensorrt-llm, int8 | 9" in said and "estimate: 2.0 GB of disk while it works" in said
     assert not (tmp_path / "served").exists()
+
+
+def test_estimate_is_told_also_of_a_disk_that_is_too_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build_estimate, "build_disk", lambda info, deployment: Disk(10**9, 10**16, 10**9))
+    assert main(["--target", "gpu-1", "--estimate", "--out", str(tmp_path / "served")]) == 0
+    said = capsys.readouterr()
+    assert "10000000.0 GB of disk while it works" in said.out and "to compile" in said.out
+    assert "or choose another --out" in said.out and not said.err
 
 
 def test_estimate_is_for_gpus_and_a_build_needs_its_directories(capsys: pytest.CaptureFixture[str]) -> None:

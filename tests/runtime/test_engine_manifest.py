@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_omni_build.engines.engine_manifest import EngineManifest, FilePart, GraphRecord, StageRecord, Target
+from stream_omni_build.engines.engine_manifest import (
+    EngineManifest,
+    FilePart,
+    GraphRecord,
+    StageRecord,
+    Target,
+    is_complete,
+)
+from stream_omni_build.engines.llm_engine import describe_engine
 from stream_omni_build.manifest import digest_file
 
 from stream_omni.runtime.engine_manifest import (
@@ -75,6 +83,24 @@ def test_another_machine_is_refused(out: Path, changed: dict[str, str], named: s
         message = str(refusal.value)
         assert named in message and HERE.gpu in message
         assert message.endswith(f"--target gpu-1 --out {out}")
+
+
+def test_tensorrt_llms_engine_is_held_to_its_digest(tmp_path: Path) -> None:
+    """As a build writes it down: the engine, what describes it, and the table that prompts are made of."""
+    folder = tmp_path / "engines" / "llm"
+    folder.mkdir(parents=True)
+    for name in ("config.json", "embed_tokens.npy", "rank0.engine"):
+        (folder / name).write_text(name)
+    record = StageRecord("key", 0, "int8", "int8", [], {"llm": describe_engine(folder, 12.34)})
+    EngineManifest(Target(HERE.tensorrt, "tensorrt", HERE.gpu, HERE.compute_capability), {}, {"llm": record}).save(
+        tmp_path
+    )
+    assert is_complete(tmp_path, record) and record.graphs["llm"].seconds == {"compile": 12.3}
+    assert find_plans(tmp_path, "llm", HERE).files == {"llm": folder / "rank0.engine"}
+    (folder / "rank0.engine").write_text("rank0!engine")
+    assert "rank0.engine is not the file that was built" in damaged(tmp_path, lambda: find_plans(tmp_path, "llm", HERE))
+    (folder / "rank0.engine").unlink()
+    assert not is_complete(tmp_path, record)
 
 
 def damaged(out: Path, how: Any) -> str:

@@ -5,24 +5,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from stream_omni_build import safetensors_writer
 from stream_omni_build.deployment import read_deployment
 from stream_omni_build.engines import tensorrt_api
 from stream_omni_build.engines.compile_plan import compile_plan
 from stream_omni_build.engines.engine_graph import engine_model
 from stream_omni_build.engines.shapes import Profile, Shapes, profiles
 from stream_omni_build.engines.stored_weights import attach, write
-from stream_omni_build.random_checkpoint import DEFAULT_SEED, write_random_checkpoint
-from stream_omni_build.random_sizes import REAL
-from stream_omni_build.random_tensors import RandomTensor
 
 from stream_omni.checkpoint import open_sources, read_model_info
 from stream_omni.graphs import graphs
@@ -47,20 +42,6 @@ class Random:
         shape = self.shapes()[name]
         values = np.random.default_rng(len(name)).standard_normal(shape, np.float32)
         return values / np.float32(math.sqrt(shape[-1]))
-
-
-def write_hollow_checkpoint(folder: Path) -> tuple[Path, Path]:
-    """The 8B geometry's directories, whose language tensors are holes in sparse files."""
-
-    def no_values(tensor: RandomTensor, section: str, seed: int) -> Iterator[NDArray[np.float32]]:
-        yield from ()
-
-    with patch.object(safetensors_writer, "draw_blocks", no_values):
-        language, cosyvoice = write_random_checkpoint(REAL, folder, DEFAULT_SEED)
-    for path in language.glob("*.safetensors"):
-        with path.open("r+b") as file:
-            file.truncate(REAL.shard_bytes)
-    return language, cosyvoice
 
 
 def compile_geometry(checkpoint: tuple[Path, Path], stage: str, name: str, folder: Path) -> tuple[float, int]:

@@ -15,7 +15,8 @@ import pytest
 from stream_omni_build.deployment import GRAPHS_OF
 from stream_omni_build.engines import real_size
 
-from tests.build.engines.real_geometry import compile_geometry, write_hollow_checkpoint
+from tests.build.engines.hollow import write_hollow_checkpoint
+from tests.build.engines.real_geometry import compile_geometry
 
 pytestmark = pytest.mark.engines
 
@@ -49,5 +50,5 @@ def test_what_realsize_measures_and_leaves(tmp_path: Path, capsys: pytest.Captur
     assert real_size.main(["--work", str(tmp_path), "--size", "tiny"]) == 0
     rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()[2:]]
     graphs = [graph for names in GRAPHS_OF.values() for graph in names]
-    assert rows == [f"| {what}" for what in ("random checkpoint", "backbone", *graphs)]
+    assert rows == [f"| {what}" for what in ("random checkpoint", "Llama checkpoint of the LLM", *graphs)]
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
