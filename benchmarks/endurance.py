@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stream_omni_client import StreamOmni
 from stream_omni_eval.turn_trace import TurnTrace
 
 from benchmarks.askers import ServedAsker
-from benchmarks.holdings import KINDS, TOLERANCES, Holdings, columns, growth
+from benchmarks.holdings import KINDS, TOLERANCES, Holdings, columns, growth, processes
 from benchmarks.questions import mixed
 from benchmarks.results import Values, record
 from benchmarks.subjects import Subject, random_subject
@@ -44,12 +45,15 @@ def run(minutes: float, cache: Path, folder: Path) -> tuple[list[Path], list[str
 
 def measure(subject: Subject, minutes: float) -> Values:
     with subject.serve(_STREAMS) as server:
+        assert server.process is not None
+        group, before = server.process.pid, _one_answer(server.grpc_url)
         asker = ServedAsker(server.grpc_url)
         company = _Company(asker, time.monotonic() + 60 * minutes)
         with Watch(partial(Holdings.of, server), max(_SHORTEST_PERIOD_S, 60 * minutes / _LOOKS)) as watch:
             company.ask_until_the_end()
         time.sleep(_REST_S)
         rest = Holdings.of(server)
+        after = _one_answer(server.grpc_url)
         asker.close()
     held = columns(watch.samples)
     return {
@@ -59,7 +63,17 @@ def measure(subject: Subject, minutes: float) -> Values:
         "growth": {kind: growth(held["seconds"], held[kind]) for kind in KINDS},
         "tolerances": TOLERANCES,
         "places_lost": rest.places_taken,
+        "next_turn_is_the_same": after == before,
+        "processes_left": len(list(processes(group))),
     }
+
+
+def _one_answer(url: str) -> bytes:
+    """Of a turn that is always the same, every byte."""
+    with StreamOmni(url) as client:
+        reply = client.chat("What is left?", output="speech", max_tokens=20, max_audio_ms=2000)
+    assert reply.audio is not None
+    return reply.text.encode() + reply.audio.samples.tobytes()
 
 
 def faults(values: dict[str, Any]) -> list[str]:
@@ -70,8 +84,10 @@ def faults(values: dict[str, Any]) -> list[str]:
         if values["growth"][kind] > limit
     ]
     lost = [f"{values['places_lost']} places are taken after the end"] if values["places_lost"] else []
+    wrong = [] if values["next_turn_is_the_same"] else ["the turn after all of it is not what it was before"]
+    left = [f"{values['processes_left']} processes outlived the server"] if values["processes_left"] else []
     failed = [f"{values['endings']['failed']} turns failed, first: {values['errors'][0]}"] if values["errors"] else []
-    return [*risen, *lost, *failed]
+    return [*risen, *lost, *wrong, *left, *failed]
 
 
 @dataclass

@@ -57,10 +57,11 @@ def growth(seconds: Sequence[float], values: Sequence[float]) -> float:
 
 
 def _open_handles(group: int) -> int:
-    return sum(_entries(process / "fd") for process in _processes(group))
+    return sum(_entries(process / "fd") for process in processes(group))
 
 
-def _processes(group: int) -> Iterator[Path]:
+def processes(group: int) -> Iterator[Path]:
+    """Of a server, by the number of its first one: their folders in /proc."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(ProcessLookupError):
             if os.getpgid(int(process.name)) == group:

@@ -90,6 +90,7 @@ class EngineLoop(Generic[E]):
         self._started_s: dict[int, float] = {}  # by the engine's number, until its first id
         self._told = (0, 0)  # to the watch: turns and slots
         self._last_key = 0
+        self._looked_s = time.monotonic()  # after its owners
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=type(engine).__name__, daemon=True)
         self._thread.start()
@@ -273,7 +274,11 @@ class EngineLoop(Generic[E]):
     def _drop_stale_owners(self) -> None:
         """With the lock held: end the turns of owners that stopped polling. They may read why for another lease."""
         now_s = time.monotonic()
+        # Looks are half as far apart, or a step; for the rest this thread stood still, and with it maybe the machine
+        stood_still_s = max(0.0, now_s - self._looked_s - self._lease_s / 2)
+        self._looked_s = now_s
         for owner, holder in list(self._owners.items()):
+            holder.seen_s = min(now_s, holder.seen_s + stood_still_s)
             silent_s = 0.0 if holder.polls else now_s - holder.seen_s
             if silent_s > self._lease_s:
                 for turn, key in holder.keys.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,13 @@ def log_event(event: str, level: str = "info", **fields: Any) -> None:
     line = json.dumps({"time": now, "level": level, "event": event, **traced, **fields}, default=str)
     with suppress(OSError):
         os.write(_STDERR, f"{line}\n".encode())
+
+
+def trace_of(error: BaseException) -> str:
+    """Where it came from, for the log. What it says may quote a user: that is told only where content is wanted."""
+    if content_is_wanted():
+        return "".join(traceback.format_exception(error))
+    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
 
 
 class EventLines(logging.Handler):

@@ -13,7 +13,6 @@ import os
 import secrets
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -32,12 +31,15 @@ from stream_omni.serving.edge import header_of, parameters_of
 from stream_omni.serving.errors import (
     DeadlineError,
     DrainingError,
+    InvalidRequestError,
     OverloadedError,
     StageError,
     TurnError,
+    UnauthenticatedError,
     first_cause,
 )
-from stream_omni.serving.event_log import content_is_wanted, log_event
+from stream_omni.serving.event_log import content_is_wanted, log_event, trace_of
+from stream_omni.serving.guest_book import GuestBook
 from stream_omni.serving.metrics import CANCEL_RELEASE_SECONDS, DRAIN_RATIO, FRONT_DOOR, Recorder
 from stream_omni.serving.quotas import Quotas
 from stream_omni.serving.request_id import CURRENT
@@ -51,6 +53,7 @@ from stream_omni.serving.turn_meter import TurnMeter
 _CANCEL_POLL_S = 0.05  # far below what a listener notices, and twenty looks a second cost nothing
 _SUCCESSOR_MS = 2000  # after which another server may be there
 _CUT = "the server stops and could wait no longer; send the turn to another one, or again later"
+_REFUSED = (InvalidRequestError.outcome, UnauthenticatedError.outcome)
 _SHUTDOWN_S = 0.6  # two heartbeats: polls in flight must have ended when the process does
 
 
@@ -71,8 +74,8 @@ class FrontDoor:
     """``capacity`` turns run at once, each for at most ``turn_timeout_s``; ``waiting`` more wait for a place, each for
     at most ``wait_s``; others are refused with a retry hint, and requests of more than ``max_request_bytes`` for good.
     When the server is about to stop, no turn is let in, unless it was let in before at the door of an earlier step
-    (``is_later_step``), and those that run end at the deadline. ``name`` stands in the log. Closing it closes the
-    ``recorder``."""
+    (``is_later_step``), and those that run end at the deadline. ``name`` stands in the log, and ``book`` counts who is
+    owed an answer. Closing it closes the ``recorder``."""
 
     def __init__(
         self,
@@ -86,12 +89,14 @@ class FrontDoor:
         name: str = FRONT_DOOR,
         max_request_bytes: float = math.inf,
         is_later_step: bool = False,
+        book: GuestBook | None = None,
     ) -> None:
         self._driver, self._recorder, self._turn_timeout_s = driver, recorder, turn_timeout_s
         self._max_request_bytes = max_request_bytes
         self._doorkeeper, self._quotas = Doorkeeper.own(), Quotas(wait_s, recorder)
         self._admission = Admission(capacity, waiting, wait_s, recorder)
         self._guests: dict[int, _Guest] = {}
+        self._book = book or GuestBook(None, name)
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders, self._tracer = Senders(), own_tracer()
         self._name, self._log_content = name, content_is_wanted()
@@ -117,6 +122,7 @@ class FrontDoor:
         except Exception as error:
             guest.refusal = _failure_of(error, caller.request_id)
         self._guests[turn] = guest
+        self._book.enter()
         self._loop.call_soon_threadsafe(self._loop.create_task, self._run(turn, guest))
 
     def close(self) -> None:
@@ -179,6 +185,7 @@ class FrontDoor:
     async def _release(self, turn: int, guest: _Guest, failure: TurnError | None, outcome: str) -> None:
         guest.caller.request_id = CURRENT.get() or guest.caller.request_id  # a later step goes on with the first one's
         self._senders.submit(turn, partial(guest.caller.fail, failure))  # the client first; nothing after `done`
+        self._senders.submit(turn, self._book.leave)
         await self._stages.release(turn)
         if outcome == "cancelled" and guest.gone_s is not None:
             self._recorder.observe(CANCEL_RELEASE_SECONDS, time.monotonic() - guest.gone_s)
@@ -186,8 +193,9 @@ class FrontDoor:
         self._quotas.leave(turn)
         know(request_id=guest.caller.request_id)
         guest.meter.end(outcome, reason_of(failure) if failure else None)
-        log = partial(self._log, turn, guest, failure, outcome)
-        self._senders.submit(turn, partial(copy_context().run, log))  # with the id of the trace
+        if not (guest.holder == SERVER and outcome in _REFUSED):  # a look of the supervisor's is no turn
+            log = partial(self._log, turn, guest, failure, outcome)
+            self._senders.submit(turn, partial(copy_context().run, log))  # with the id of the trace
         del self._guests[turn]
 
     def _log(self, turn: int, guest: _Guest, failure: TurnError | None, outcome: str) -> None:
@@ -255,6 +263,5 @@ def _failure_of(error: BaseException, request_id: str) -> TurnError:
         if isinstance(error, StageError):
             log_event("stage_failed", "error", request_id=request_id, stage=error.stage, cause=error.cause)
         return error
-    trace = "".join(traceback.format_exception(error))
-    log_event("turn_failed", "error", request_id=request_id, traceback=trace)
+    log_event("turn_failed", "error", request_id=request_id, traceback=trace_of(error))
     return TurnError("the turn failed inside the server, whose log says why; send it again")

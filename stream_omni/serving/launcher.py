@@ -18,12 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from stream_omni.serving import guest_book
 from stream_omni.serving.connections import CONNECTION_AGE_S, connection_arguments
 from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.event_log import CONTENT as LOG_CONTENT
 from stream_omni.serving.installed_server import NoServerError, find_server
 from stream_omni.serving.management import Management
-from stream_omni.serving.probe import answer_a_tiny_turn, is_answered_at_all
+from stream_omni.serving.probe import answer_a_tiny_turn, is_answered_at_all, step_answers
 from stream_omni.serving.security import EVERYBODY, Security, SecurityError
 from stream_omni.serving.stage_secret import ENVIRONMENT as STAGE_SECRET
 from stream_omni.serving.stage_secret import StageSecret
@@ -123,6 +124,19 @@ class TritonServer:
             return is_answered_at_all(self.grpc_url, timeout_s, self._client_options())
         except ConnectionError:
             return False
+
+    def step_answers(self, step: str, timeout_s: float) -> bool:
+        """Whether a step of the unary turn answers, if only with a refusal."""
+        try:
+            options = self._client_options()
+        except ConnectionError:
+            return False
+        return step_answers(self.grpc_url, step, timeout_s, options, self.stage_secret.parameters)
+
+    def guests_of(self, door: str) -> int:
+        """Turns that a door which keeps a book has taken in and not answered, also when its process is dead."""
+        scratch = self._scratch  # another thread may stop the server
+        return 0 if scratch is None else guest_book.guests_of(scratch, door)
 
     def reload(self, model: str) -> None:
         """Give a model, dead or alive, a new process; the others go on. Raises ConnectionError with the reason."""
@@ -276,7 +290,7 @@ class TritonServer:
         assert self._scratch is not None
         own = {STAGE_SECRET: self.stage_secret.word, LOG_CONTENT: "1" if self._log_content else ""}
         asked_for = {**self.security.environment(), **self._tracing.environment()}
-        return {**own, **_notice(self._scratch).environment(), **asked_for}
+        return {**own, **_notice(self._scratch).environment(), **guest_book.environment(self._scratch), **asked_for}
 
     def _client_options(self) -> Mapping[str, Any]:
         """Raises ConnectionError."""

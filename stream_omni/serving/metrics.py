@@ -20,8 +20,9 @@ MODES = ("text_to_text", "text_to_speech", "speech_to_text", "speech_to_speech")
 UNKNOWN_MODE = "unknown"  # of a turn that ended before its request was read
 OUTCOMES = ("ok", "cancelled", "rejected", "invalid", "unauthenticated", "deadline", "error")
 SLOT_STATES = ("used", "free")
+UNARY_DOORS = ("prepare", "answer")  # the steps of the ensemble `turn`
 TRITON = "tritonserver"  # the server as a whole, among what the supervisor mends
-MENDED = (FRONT_DOOR, *ENGINES, *CALLED_STAGES, "prepare", "answer", TRITON)
+MENDED = (FRONT_DOOR, *ENGINES, *CALLED_STAGES, *UNARY_DOORS, TRITON)
 # What a turn passes on its way to the first sound, one after the other; `request` is the front door's own work
 FIRST_AUDIO_PARTS = (
     "admission", "request", "speech_tokenizer", "speech_bottom", "vision_encoder", "llm", "speech_top", "token2wav"

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as triton
 from PIL import Image
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import triton_to_np_dtype
 
 _AUDIO_S = 0.5
 _SAMPLE_RATE_HZ = 16000
@@ -54,6 +56,21 @@ def is_answered_at_all(grpc_url: str, timeout_s: float, options: Mapping[str, An
     return True
 
 
+def step_answers(
+    grpc_url: str, step: str, timeout_s: float, options: Mapping[str, Any], parameters: Mapping[str, str]
+) -> bool:
+    """Whether a step of the unary turn says anything: what it is sent it refuses without asking any stage."""
+    try:
+        with triton.InferenceServerClient(grpc_url, **options) as client:
+            wanted = client.get_model_config(step, client_timeout=timeout_s).config.input
+            needed = [tensor for tensor in wanted if not tensor.optional] or wanted[:1]
+            inputs = [_nothing(tensor) for tensor in needed]
+            client.infer(step, inputs, parameters=dict(parameters), client_timeout=timeout_s)
+    except triton.InferenceServerException as error:
+        return is_refusal(error.message())
+    return True
+
+
 def is_refusal(message: str) -> bool:
     """Whether these are the words of the front door, not of Triton or gRPC."""
     return _REASON.match(message) is not None
@@ -88,6 +105,13 @@ def _ask(
     finally:
         client.stop_stream(cancel_requests=not ended)
         client.close()
+
+
+def _nothing(wanted: model_config_pb2.ModelInput) -> triton.InferInput:
+    """Of the right type and shape, for an input of a model's configuration."""
+    kind = model_config_pb2.DataType.Name(wanted.data_type).removeprefix("TYPE_").replace("STRING", "BYTES")
+    shape = [max(size, 1) for size in wanted.dims]
+    return _input(wanted.name, np.zeros(shape, triton_to_np_dtype(kind)), kind)
 
 
 def _input(name: str, values: np.ndarray, datatype: str) -> triton.InferInput:  # type: ignore[type-arg]

@@ -20,7 +20,7 @@ Infer = Callable[[str, Mapping[str, Array], Sequence[str]], dict[str, Array]]
 
 # The stages that make up an ensemble, whose processes a call of it needs.
 _STEPS = {"token2wav": ("cosyvoice_flow", "vocoder")}
-_LOOK_S = 0.25  # how often a call that waits looks whether the stage's process lives
+_LOOK_S = 0.25  # how often a call that waits looks whether the stage's process lives, and how long it has waited
 
 
 class StageCalls:
@@ -41,10 +41,13 @@ class StageCalls:
         """The stage's ``outputs`` by name.
 
         A caller that is cancelled does not stop the stage; the call stays in ``pending`` until the stage answered.
-        Raises the :class:`TurnError` that the stage's error states, or StageError, also soon after its process ended.
+        Raises the :class:`TurnError` that the stage's error states, or StageError, also soon after its process ended,
+        and at once where it has none: Triton would try for a second to reach it.
         """
         needed = _STEPS.get(model, (model,))
         processes = self._processes.of(needed) if self._processes else {}
+        if self._processes and len(processes) < len(needed) and (ended := self._processes.missing(needed)):
+            raise StageError(ended, "its process ended, and no other is there yet")
         return await self.run(lambda: self._infer(model, inputs, outputs), model, timeout_s, pending, processes)
 
     async def run(
@@ -55,20 +58,22 @@ class StageCalls:
         pending: set[asyncio.Future[Any]] | None = None,
         processes: Mapping[str, int] | None = None,
     ) -> Value:
-        """``work()``, in a thread; ``name`` is what a timeout's message blames, ``processes`` what it needs to live."""
+        """``work()``, in a thread; ``name`` is what a timeout's message blames, ``processes`` what it needs to live.
+
+        What is waited is counted in looks, not by the clock: of a machine that stood still nobody was silent."""
         future: asyncio.Future[Value] = self._loop.create_future()
         if pending is not None:
             pending.add(future)
             future.add_done_callback(pending.discard)
         context = contextvars.copy_context()  # the request's id goes along
         self._threads.submit(lambda: context.run(self._settle, future, work))
-        deadline_s = self._loop.time() + timeout_s
+        left_s = timeout_s
         try:
             while not future.done():
-                left_s = deadline_s - self._loop.time()
                 if left_s <= 0:
                     raise StageError(name, f"no answer after {timeout_s:g} s")
-                await asyncio.wait([future], timeout=min(left_s, _LOOK_S) if processes else left_s)
+                await asyncio.wait([future], timeout=min(left_s, _LOOK_S))
+                left_s -= _LOOK_S
                 if processes and self._processes and not future.done() and (ended := self._processes.ended(processes)):
                     raise StageError(ended, "its process ended")
             return future.result()

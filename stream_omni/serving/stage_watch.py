@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from stream_omni.serving.errors import blamed_stage
 from stream_omni.serving.launcher import TritonServer
-from stream_omni.serving.metrics import FRONT_DOOR, TRITON
+from stream_omni.serving.metrics import FRONT_DOOR, TRITON, UNARY_DOORS
 from stream_omni.serving.metrics_page import MetricsPage
 from stream_omni.serving.probe import NOT_IN_TIME, is_refusal
 from stream_omni.serving.stage_processes import processor_s
@@ -44,7 +44,7 @@ class StageWatch:
         processes = dict(self._processes())
         computed_s = {name: processor_s(number) for name, number in processes.items()}
         began_s = time.monotonic()
-        found = self._suspect()
+        found = self._suspect() or self._suspect_step(processes)
         if found is None:
             self._patience.clear()
             return None
@@ -68,6 +68,13 @@ class StageWatch:
             self._server.probe(self._timeout_s)
         except ConnectionError as error:
             return self._diagnose(str(error), work)
+        return None
+
+    def _suspect_step(self, processes: Mapping[str, int]) -> tuple[str, str] | None:
+        """Of the unary turn, which no streamed one passes."""
+        for step in UNARY_DOORS:
+            if step in processes and not self._server.step_answers(step, self._timeout_s):
+                return step, "it answers nothing"
         return None
 
     def _diagnose(self, message: str, before: Mapping[str, float]) -> tuple[str, str] | None:

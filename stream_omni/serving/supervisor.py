@@ -10,14 +10,14 @@ import os
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from stream_omni.serving.errors import blamed_stage
 from stream_omni.serving.launcher import LaunchError, TritonServer
-from stream_omni.serving.metrics import FRONT_DOOR
+from stream_omni.serving.metrics import FRONT_DOOR, UNARY_DOORS
 from stream_omni.serving.metrics_page import MetricsPage
 from stream_omni.serving.stage_processes import StageProcesses
 from stream_omni.serving.stage_watch import SERVER, StageWatch, Watcher
@@ -164,7 +164,7 @@ class Supervisor:
         self._ready = False
         self._watcher.pause()
         if SERVER in self._broken:
-            self._mend([SERVER], self._restart_server)
+            self._mend([SERVER], self._start_server)
         else:
             self._mend(sorted(self._broken), self._reload)
         if not self._broken:
@@ -180,12 +180,18 @@ class Supervisor:
             self._note(stage, "its process ended")
         if found := self._watcher.take():
             self._note(*found)
-        if FRONT_DOOR in self._broken:  # who has a stream to it would wait for ever: only the server's end breaks it
-            self._note(SERVER, "the front door must be replaced")
+        if door := self._door_with_clients():  # who would wait for ever: only the server's end breaks connections
+            self._note(SERVER, f"the door {door} must be replaced, and those with turns in it must learn of its end")
         elif not self._broken and self._is_worn() and self._running_turns() == (0, 0):
             self._ready = False
             self._finish_turns(time.monotonic() + self.server.drain_timeout_s)  # of who comes in this moment
             self._note(SERVER, f"it has had {self._reloads_of_this_server} stages loaded again")
+
+    def _door_with_clients(self) -> str | None:
+        """A broken one. The front door of streamed turns counts as never without."""
+        if FRONT_DOOR in self._broken:
+            return FRONT_DOOR
+        return next((door for door in UNARY_DOORS if door in self._broken and self.server.guests_of(door)), None)
 
     def _is_worn(self) -> bool:
         return self._reloads_of_this_server >= self._settings.reloads_per_server
@@ -204,16 +210,23 @@ class Supervisor:
         return process.pid if process is not None and self.server.exit_code() is None else None
 
     def _running_turns(self) -> tuple[int, int] | None:
-        """None where the server does not say."""
+        """Streamed ones and unary ones, and those that wait. None where the server does not say."""
         try:
-            return MetricsPage(self.server.metrics_url).turns
+            running, waiting = MetricsPage(self.server.metrics_url).turns
         except OSError:
             return None
+        return running + sum(map(self.server.guests_of, UNARY_DOORS)), waiting
 
     def _note(self, what: str, cause: str) -> None:
-        if what not in self._broken:
-            log.error("%s: %s", what, cause)
-            self._broken[what] = (cause, time.monotonic())
+        """And end what is left of it at once: by that its clients or callers learn of it. Its mend may have to wait."""
+        if what in self._broken:
+            return
+        log.error("%s: %s", what, cause)
+        self._broken[what] = (cause, time.monotonic())
+        if what == SERVER:
+            self.server.stop(0)
+        else:
+            self._kill(what)
 
     def _mend(self, names: list[str], mend: Callable[[list[str]], None]) -> None:
         """One attempt at those whose time has come. Raises LaunchError for one that was tried often enough."""
@@ -259,7 +272,7 @@ class Supervisor:
         self._prove(stages)
 
     def _kill(self, stage: str) -> None:
-        """One that hangs would keep those who called it waiting."""
+        """One that hangs keeps those who called it waiting."""
         process = self._alive.get(stage)
         if process is not None and not self._processes.ended({stage: process}):
             with suppress(ProcessLookupError):
@@ -271,7 +284,7 @@ class Supervisor:
         deadline_s = time.monotonic() + self._settings.probe_timeout_s
         while True:
             try:
-                self.server.probe(self._settings.probe_timeout_s)
+                self._ask(stages)
                 return
             except ConnectionError as error:
                 if self._is_proof(str(error), stages):
@@ -281,17 +294,21 @@ class Supervisor:
                     raise
             time.sleep(_LOOK_S)
 
+    def _ask(self, stages: list[str]) -> None:
+        """Raises ConnectionError."""
+        timeout_s = self._settings.probe_timeout_s
+        for step in UNARY_DOORS:  # which the turn below does not pass
+            if step in stages and not self.server.step_answers(step, timeout_s):
+                raise ConnectionError(f"{step} answers nothing")
+        self.server.probe(timeout_s)
+
     def _is_proof(self, message: str, stages: list[str]) -> bool:
         """As good as it gets: a full server, as those show whom it serves, or another stage that waits to be mended."""
         blamed = blamed_stage(message)
         others = {*self._broken, *self._dead_stages()} - set(stages)  # one may have died since the last look
         return message.startswith("OVERLOADED") or (bool(others) and blamed is not None and blamed not in stages)
 
-    def _restart_server(self, _: list[str]) -> None:
-        self.server.stop(0)
-        self._start_server()
-
-    def _start_server(self) -> None:
+    def _start_server(self, _: Sequence[str] = ()) -> None:
         self._starts += 1
         self._reloads_of_this_server = 0
         self.server.start()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stream_omni_client import InvalidRequest
 from stream_omni_client.audio import read_audio
 
+from tests.faults.seen import Fault, slowness
 from tests.fuzzing import cases
 
 QUICK, LONG = 400, 10_000
@@ -45,18 +46,26 @@ def spoiled(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-def fuzz(count: int, by_chance: bool) -> None:
+def fuzz(count: int, by_chance: bool) -> tuple[int, int]:
+    """How many were refused, and read."""
+    refusals = files = 0
+
     @cases(count, by_chance)
     @given(spoiled() | st.binary(max_size=100))
     def run(content: bytes) -> None:
+        nonlocal refusals, files
         try:
             samples, rate_hz = read_audio(content)
         except InvalidRequest as refusal:
             assert "no sound file" in str(refusal)
+            refusals += 1
         else:
             assert samples.dtype == np.float32 and samples.ndim == 1 and isinstance(rate_hz, int)
+            files += 1
 
     run()
+    assert min(refusals, files) > 0
+    return refusals, files
 
 
 def test_hostile_files() -> None:
@@ -65,4 +74,7 @@ def test_hostile_files() -> None:
 
 @pytest.mark.faults
 def test_hostile_files_at_length() -> None:
-    fuzz(LONG, by_chance=True)
+    fault = Fault("fuzzing sound files", "client", "at random", slowness())
+    refusals, files = fuzz(LONG, by_chance=True)
+    fault.cases, fault.endings = refusals + files, {"refused": refusals, "read": files}
+    fault.keep()

@@ -26,13 +26,28 @@ KINDS: dict[str, dict[str, Any]] = {
         "max_audio_ms": SPOKEN_MS,
         "max_tokens": 60,
     },
+    "picture": {
+        "text": "Tell me of it",
+        "image": [picture((90, 60))],
+        "max_tokens": 600,
+        "temperature": 1.5,
+        "seed": 4,
+    },
+    "listen": {"audio": tone(2.0, hz=330), "max_tokens": 600, "temperature": 1.5, "seed": 5},
+    "whole": {"audio": tone(hz=180), "output": "speech", "max_audio_ms": SPOKEN_MS, "max_tokens": 60},
 }
+UNARY = {"whole", "whole endless", "whole pictures"}  # a call of the ensemble `turn`, all of it in one answer
+KINDS["whole endless"] = KINDS["endless"]
+KINDS["whole pictures"] = {"audio": tone(20.0), "image": [picture((1500, 1000))] * 4, "max_tokens": 4}
 _SPEECH = {"speech_bottom", "speech_top", "cosyvoice_flow", "vocoder"}
 NEEDS: dict[str, set[str]] = {
     "text": {"llm"},
     "speak": _SPEECH,
     "endless": _SPEECH,
     "question": {"llm", "speech_tokenizer", "vision_encoder", *_SPEECH},
+    "picture": {"llm", "vision_encoder"},
+    "listen": {"llm", "speech_tokenizer", "speech_bottom"},
+    "whole": {"llm", "speech_tokenizer", "prepare", "answer", *_SPEECH},
 }
 _REASON = re.compile(r"(?P<reason>[A-Z_]+)(?: retry_after_ms=\d+)?: ")
 
@@ -71,20 +86,39 @@ class Turn:
         return self.outcome
 
     def _run(self, grpc_url: str) -> None:
-        request = service_pb2.ModelInferRequest(model_name="stream_omni")
+        is_unary = self.outcome.kind in UNARY
+        request = service_pb2.ModelInferRequest(model_name="turn" if is_unary else "stream_omni")
         for tensor in tensors(self._inputs):
             request.inputs.append(tensor._get_tensor())
             request.raw_input_contents.append(tensor._get_content())
         ending = "nothing"
         try:
             with grpc.insecure_channel(grpc_url) as channel:
-                for answer in service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(iter([request])):
-                    ending = self._take(answer)
+                stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+                if is_unary:
+                    ending = self._take_whole(stub.ModelInfer(request))
+                else:
+                    for answer in stub.ModelStreamInfer(iter([request])):
+                        ending = self._take(answer)
         except grpc.RpcError as error:
-            ending = f"gRPC {error.code().name}"
+            ending = self._take_refusal(error)
         with self._news:
             self.outcome.ending, self.outcome.ended_s = ending, self.outcome.ended_s or time.monotonic()
             self._news.notify_all()
+
+    def _take_whole(self, answer: service_pb2.ModelInferResponse) -> str:
+        parts = zip((output.name for output in answer.outputs), answer.raw_output_contents, strict=True)
+        self.outcome.content = {name: content for name, content in parts if name != "detail"}  # which tells times
+        return "done"
+
+    def _take_refusal(self, error: grpc.RpcError) -> str:
+        """Of a unary call with a reason in its words; else the connection's own end."""
+        said = (error.details() or "").removeprefix("in ensemble 'turn', ")
+        told = _REASON.match(said) if self.outcome.kind in UNARY else None
+        if told is None:
+            return f"gRPC {error.code().name}"
+        self.outcome.message = said.partition(" (request ")[0]
+        return told["reason"]
 
     def _take(self, answer: service_pb2.ModelStreamInferResponse) -> str:
         if answer.error_message:

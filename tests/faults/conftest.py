@@ -10,9 +10,12 @@ import pytest
 from tests.faults.company import Outcome, Turn
 from tests.faults.seen import slowness
 from tests.faults.supervised import Supervised
+from tests.serving.variants import built_with
 
 _PATIENCE_S = 600.0
 COMPANY = ("text", "speak", "question")
+EIGHT = (*COMPANY, "picture", "listen", "question", "speak", "text")  # streams at once, while something is broken
+_PLACES = 10  # for them, a unary turn, and the supervisor's own
 
 
 @pytest.fixture(scope="session")
@@ -25,15 +28,16 @@ def serving(built_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "reloads_per_server": 1000,
         "drain_timeout_s": 10,
     }
-    with Supervised(built_directory, tmp_path_factory.mktemp("faults") / "serve.log", **options) as serving:
+    folder = tmp_path_factory.mktemp("faults")
+    with Supervised(built_with(built_directory, folder, slots=_PLACES), folder / "serve.log", **options) as serving:
         yield serving
 
 
 @pytest.fixture(scope="session")
 def alone(serving: Supervised) -> dict[str, tuple[Outcome, dict[str, int]]]:
-    """Each turn of the company by itself, and how many events of each kind it had."""
+    """Each kind of turn by itself, and how many events of each kind it had."""
     found = {}
-    for kind in COMPANY:
+    for kind in {*EIGHT, "whole"}:
         turn = Turn(serving.grpc_url, kind)
         found[kind] = turn.finish(_PATIENCE_S), turn.events
         assert found[kind][0].ending == "done"

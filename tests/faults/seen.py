@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from tests.faults.company import Outcome
 
 SEEN = Path(os.environ.get("STREAM_OMNI_FAULTS_SEEN", Path(__file__).with_name("seen.jsonl")))
 _BURN_S = 0.2
+_INSIDE = re.compile(r'Traceback|File "|\.py\b|(?<![\w/:])/\w+/|0x[0-9a-f]{6}')  # paths, traces, addresses of objects
 
 
 @dataclass
@@ -34,8 +36,13 @@ class Fault:
     orphans: int = 0
     server_fell: bool = False  # tritonserver aborted: the process was killed while it held a lock in shared memory
     wrong: int = 0  # answers whose bytes were not those of the same turn without a fault
+    streams: int = 0  # that ran, of those that are told apart in the table
+    cases: int = 1  # injected in one test
 
     def hear(self, outcomes: Sequence[Outcome], injected_s: float) -> None:
+        """Raises AssertionError where a client was shown the server's inside."""
+        for outcome in outcomes:
+            assert not _INSIDE.search(outcome.message or outcome.ending), outcome
         self.endings = dict(Counter(outcome.ending for outcome in outcomes))
         told = [outcome.ended_s - injected_s for outcome in outcomes if outcome.ending != "done"]
         self.told_s = max(told, default=None)

@@ -82,6 +82,10 @@ class Supervised:
     def admin_url(self) -> str:
         return self._doors["admin"]
 
+    def door(self, name: str) -> str:
+        """HOST:PORT of admin, gRPC, HTTP or metrics."""
+        return self._doors[name]
+
     def status(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://{self._doors['admin']}/status", timeout=_PATIENCE_S) as page:
             status: dict[str, Any] = json.load(page)

@@ -20,28 +20,30 @@ _HEAD = (
 
 
 def table(faults: Sequence[dict[str, Any]]) -> str:
-    """Of the lines in ``seen.jsonl``, one row for each fault and target; times as median / longest."""
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    """Of the lines in ``seen.jsonl``, one row for each fault, target and company; times as median / longest."""
+    rows: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
     for fault in faults:
-        rows[fault["fault"], fault["target"]].append(fault)
+        rows[fault["fault"], fault["target"], fault.get("streams", 0)].append(fault)
     slowest = max((fault["slowness"] for fault in faults), default=1.0)
     processors = max((fault["processors"] for fault in faults), default=0)
-    lines = [_row(how, target, same) for (how, target), same in rows.items()]
+    lines = [_row(how, target, same) for (how, target, _), same in rows.items()]
     note = (
-        f"\n{len(faults)} faults on {processors} processors, where computing took up to {slowest:.1f} times as long as "
-        "on an idle machine. Times are median / longest.\n"
+        f"\n{_cases(faults):,} faults on {processors} processors, where computing took up to {slowest:.1f} times "
+        "as long as on an idle machine. Times are median / longest.\n"
     )
     return _HEAD + "".join(lines) + note
 
 
 def _row(how: str, target: str, faults: Sequence[dict[str, Any]]) -> str:
-    when = Counter(fault["when"] for fault in faults)
+    """Of faults under as many streams."""
+    when, streams = Counter(fault["when"] for fault in faults), faults[0].get("streams", 0)
+    phases = ", ".join(f"{count} {name}" for name, count in when.items())
     endings = sum((Counter(fault["endings"]) for fault in faults), Counter[str]())
     lost = [f"{name} {total:g}" for name in ("leaked", "orphans", "wrong") if (total := sum(f[name] for f in faults))]
     fell = sum(fault["server_fell"] for fault in faults)
     cells = [
         f"{how}, `{target}`",
-        f"{len(faults)} ({', '.join(f'{count} {name}' for name, count in when.items())})"
+        f"{_cases(faults):,} ({phases}{f'; under {streams} streams' if streams else ''})"
         + (f"; {fell} took tritonserver along" if fell else ""),
         ", ".join(f"{ending} {count}" for ending, count in endings.items()) or "none ran",
         _seconds(fault["told_after_notice_s"] for fault in faults),
@@ -50,6 +52,10 @@ def _row(how: str, target: str, faults: Sequence[dict[str, Any]]) -> str:
         ", ".join(lost) or "nothing",
     ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _cases(faults: Sequence[dict[str, Any]]) -> int:
+    return sum(fault.get("cases", 1) for fault in faults)
 
 
 def _seconds(times: Any) -> str:

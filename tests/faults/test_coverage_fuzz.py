@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.test_fuzz_files import FILES
+from tests.faults.seen import Fault, slowness
 from tests.serving.hostile_requests import some_pictures
 
 pytestmark = [
@@ -31,6 +32,7 @@ SEEDS = {
 
 @pytest.mark.parametrize("parser", SEEDS)
 def test_no_input_gets_past_the_refusals(parser: str, built_directory: Path, tmp_path: Path) -> None:
+    fault = Fault("fuzzing parsers", parser, "along the branches taken", slowness())
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for number, seed in enumerate(SEEDS[parser]):
@@ -43,3 +45,6 @@ def test_no_input_gets_past_the_refusals(parser: str, built_directory: Path, tmp
     assert ended.returncode == 0 and not crashes, (crashes, ended.stderr[-3000:])
     done = re.search(r"Done (\d+) runs", ended.stderr)
     assert done and int(done[1]) >= CASES
+    fault.cases = int(done[1])
+    fault.endings = {"no crash": fault.cases}
+    fault.keep()

@@ -6,14 +6,15 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stream_omni.serving.metrics import FRONT_DOOR
+from stream_omni.serving.metrics import FRONT_DOOR, KV_SLOTS, UNARY_DOORS
 from stream_omni.serving.stage_watch import PIPELINE, SERVER
-from tests.faults.company import NEEDS, Outcome, Turn
-from tests.faults.conftest import COMPANY
+from tests.faults.company import NEEDS, UNARY, Outcome, Turn
+from tests.faults.conftest import COMPANY, EIGHT
 from tests.faults.seen import Fault, slowness
 from tests.faults.supervised import Supervised
 from tests.serving.scrape import Scrape
@@ -24,7 +25,7 @@ PATIENCE_S = 600.0  # longer than anything that may happen; what is asserted is 
 RECOVERY_S, TELLING_S, FREEING_S = 5.0, 2.0, 3.0  # on a machine that does nothing else
 WHEN = ("idle", "start", "middle", "end")
 ENDS_THE_SERVER, BROKEN = (FRONT_DOOR, SERVER), ("gRPC UNAVAILABLE", "gRPC CANCELLED")
-STAGES = (*PIPELINE, "prepare", "answer")
+STAGES = (*PIPELINE, *UNARY_DOORS)
 Alone = dict[str, tuple[Outcome, dict[str, int]]]
 
 
@@ -56,14 +57,44 @@ def test_a_process_that_hangs(serving: Supervised, alone: Alone, target: str) ->
     check(fault)
 
 
+@pytest.mark.parametrize("how", ["kill -9", "kill -STOP"])
+@pytest.mark.parametrize("door", UNARY_DOORS)
+def test_a_door_of_the_unary_turn_with_a_call_in_it(serving: Supervised, alone: Alone, door: str, how: str) -> None:
+    """Its client waits without a deadline, beside one that streams: both are told."""
+    fault = Fault(how, door, "a unary call in it", slowness(), streams=1)
+    call = Turn(serving.grpc_url, {"prepare": "whole pictures", "answer": "whole endless"}[door])
+    if door == "answer":
+        until(lambda: Scrape(serving.metrics_url)(KV_SLOTS, stage="speech_top", state="used") == 1)
+    until(lambda: serving.status()["turns"]["running"] == 1)
+    stream = Turn(serving.grpc_url, "endless")
+    stream.wait_for(lambda heard: heard.get("audio", 0) >= (door == "answer"), PATIENCE_S)
+    outcomes = break_it(serving, alone, fault, [call, stream])
+    assert {outcome.ending for outcome in outcomes} <= set(BROKEN), outcomes
+    check(fault, server_is_replaced=True)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
 def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) -> tuple[Fault, list[Outcome]]:
-    """Break it, see what clients saw, wait until all is well, and write it down."""
-    process, before = serving.processes()[target], len(serving.status()["recoveries"])
-    fault = Fault(how, target, when, slowness())
-    turns = [] if when == "idle" else [Turn(serving.grpc_url, kind) for kind in COMPANY]
+    """Of an idle server, or under eight streams and, where its own doors live, a unary turn."""
+    kinds = () if when == "idle" else EIGHT if target in UNARY_DOORS else (*EIGHT, "whole")
+    fault = Fault(how, target, when, slowness(), streams=len(EIGHT) if kinds else 0)
+    turns = [Turn(serving.grpc_url, kind) for kind in kinds]
     needing = [turn for turn in turns if target in NEEDS[turn.outcome.kind]]
     for turn in (needing or turns)[:1]:  # the one whose turn it hits; the others are where they are then
         wait_until(when, turn, alone)
+    return fault, break_it(serving, alone, fault, turns)
+
+
+def break_it(serving: Supervised, alone: Alone, fault: Fault, turns: list[Turn]) -> list[Outcome]:
+    """See what the clients of ``turns`` see, wait until all is well, and write it down."""
+    how, target = fault.fault, fault.target
+    process, before = serving.processes()[target], len(serving.status()["recoveries"])
     injected_s = time.monotonic()
     os.kill(process, signal.SIGSTOP if how == "kill -STOP" else signal.SIGKILL)
     outcomes = [turn.finish(PATIENCE_S) for turn in turns]
@@ -73,7 +104,8 @@ def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) 
     if any(outcome.ending.startswith("gRPC") for outcome in afterwards):  # an abort prints for seconds before it ends
         recoveries += serving.wait_for_recovery(before + len(recoveries))
         afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
-    fault.server_fell = target not in ENDS_THE_SERVER and SERVER in {recovery["what"] for recovery in recoveries}
+    ends_the_server = target in ENDS_THE_SERVER or (target in UNARY_DOORS and is_in_door(turns))
+    fault.server_fell = not ends_the_server and SERVER in {recovery["what"] for recovery in recoveries}
     fault.noticed_s = min(recovery["noticed_s"] for recovery in recoveries) - injected_s
     fault.recovered_s = max(recovery["answering_s"] for recovery in recoveries) - injected_s
     fault.hear(outcomes, injected_s)
@@ -84,7 +116,11 @@ def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) 
     fault.wrong = sum(answer.content != alone[answer.kind][0].content for answer in answers)
     fault.keep()
     assert [answer.ending for answer in afterwards] == ["done"] * len(COMPANY)
-    return fault, outcomes
+    return outcomes
+
+
+def is_in_door(turns: list[Turn]) -> bool:
+    return any(turn.outcome.kind in UNARY for turn in turns)
 
 
 def wait_until(when: str, turn: Turn, alone: Alone) -> None:
@@ -102,10 +138,11 @@ def left_in_use(serving: Supervised, within_s: float) -> float:
     return left
 
 
-def check(fault: Fault) -> None:
+def check(fault: Fault, server_is_replaced: bool = False) -> None:
     assert fault.leaked == 0 and fault.orphans == 0 and fault.wrong == 0, fault
     assert fault.noticed_s is not None and fault.recovered_s is not None
-    if fault.target not in ENDS_THE_SERVER and not fault.server_fell:  # a whole start takes what the checkpoint takes
+    server_is_replaced |= fault.target in ENDS_THE_SERVER or fault.server_fell
+    if not server_is_replaced:  # a whole start takes what the checkpoint takes
         assert fault.recovered_s - fault.noticed_s <= RECOVERY_S * fault.slowness, fault
     if fault.fault == "kill -9":
         assert fault.noticed_s <= 1.0 * fault.slowness, fault

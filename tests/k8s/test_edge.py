@@ -62,8 +62,10 @@ def stand(rendered: Rendered, built_with_places: Path, tmp_path_factory: pytest.
         for number in range(REPLICAS):
             running.replicas.append(running.start(number))
         stack.callback(lambda: [replica.close() for replica in running.replicas])
+        print(f"\n  {REPLICAS} servers start", flush=True)
         for replica in running.replicas:
             replica.wait_until_ready()
+            print(f"  {replica.name}: ready after {replica.started_in_s:.0f} s", flush=True)
         running.edge.wait_for_healthy(REPLICAS, _IS_IT_S)
         with StreamOmni(running.edge.url) as client:
             running.alone = Turn(client, LONG).finish().content
@@ -83,6 +85,7 @@ def test_turns_of_one_connection_are_spread(stand: Stand, client: StreamOmni) ->
     for turn in turns:
         turn.wait_for_an_event()
     spread = stand.active()
+    print(f"  thirty turns of one connection, by server: {spread}", flush=True)
     for turn in turns:
         turn.leave()
     for turn in turns:
@@ -103,6 +106,7 @@ def test_a_replica_that_is_taken_away_ends_no_turn(stand: Stand, client: StreamO
         came_meanwhile.append(Turn(client, SHORT).finish())
         time.sleep(0.2)
     (ending,) = endings
+    print(f"  it had {on_it} turns; {len(came_meanwhile)} more came while it ended: {ending}", flush=True)
     finished = [turn.finish() for turn in turns]
     assert ending.is_clean, ending
     assert [turn.error for turn in [*finished, *came_meanwhile] if turn.error] == []
@@ -117,6 +121,7 @@ def test_a_replica_that_is_killed_ends_its_own_turns_with_an_error_and_no_other_
     turns = _long_turns(client, 9)
     lost, ejections = stand.active()[1], _ejections(stand)
     assert 0 < lost < 9
+    print(f"  a server with {lost} of 9 turns is killed", flush=True)
     stand.replicas[1].kill()
     at_once = [Turn(client, SHORT) for _ in range(12)]  # before any health check can have noticed
     assert [turn.finish().error for turn in at_once] == [None] * 12
@@ -130,6 +135,7 @@ def test_a_replica_that_is_killed_ends_its_own_turns_with_an_error_and_no_other_
     before = {address: host.total for address, host in stand.edge.hosts().items()}
     again = _long_turns(client, 12)
     shares = [host.total - before[address] for address, host in stand.edge.hosts().items()]
+    print(f"  when it is back, 12 more turns are spread as {shares}", flush=True)
     for turn in again:
         turn.leave()
     assert all(2 <= share <= 6 for share in shares), shares

@@ -63,10 +63,12 @@ def watched(built_directory: Path, prometheus_folder: Path, tmp_path_factory: py
         targets.append(Target("gateway", "omni-gateway-0", gateway.address))
         targets.append(Target("envoy", "omni-envoy-0", proxy.admin, "/stats/prometheus"))
         running = stack.enter_context(prometheus(prometheus_folder, folder, targets))
+        print(f"\n  two servers, Envoy, a gateway and Prometheus run: {LASTS_S:.0f} s of load", flush=True)
         began_s = time.time()
         with load(proxy.url, gateway.url):
             _spoil(servers[1])
         ended_s = time.time()
+        print("  now every panel asks", flush=True)
         answers = {path.stem: _ask(running, path, began_s, ended_s) for path in DASHBOARDS}
         alerts = running.ask(
             "query", query=f"max_over_time(ALERTS{{alertstate='firing'}}[{round(ended_s - began_s)}s])"
@@ -79,8 +81,10 @@ def _spoil(server: Supervised) -> None:
     """Kill one of its stages, later end it while it is busy."""
     time.sleep(LASTS_S * KILLED_AFTER)
     os.kill(server.processes()["vocoder"], signal.SIGKILL)
+    print("  a vocoder was killed", flush=True)
     time.sleep(LASTS_S * (DRAINED_AFTER - KILLED_AFTER))
     server.order_drain()
+    print("  a server drains", flush=True)
     time.sleep(LASTS_S * (1 - DRAINED_AFTER))
 
 

@@ -29,8 +29,8 @@ _CONTROL = (
     "%}",
 )
 _WORDS = st.one_of(st.text(max_size=60), st.sampled_from(_CONTROL), st.sampled_from(["hi", "a" * 5000, " " * 5000]))
-_TEXT = st.lists(_WORDS, max_size=4).map("".join)
-_BYTES = st.one_of(st.binary(max_size=60), _TEXT.map(lambda text: text.encode("utf-8", "surrogatepass")))
+TEXT = st.lists(_WORDS, max_size=4).map("".join)
+_BYTES = st.one_of(st.binary(max_size=60), TEXT.map(lambda text: text.encode("utf-8", "surrogatepass")))
 
 
 def _strings(values: SearchStrategy[bytes]) -> SearchStrategy[Any]:
@@ -89,16 +89,16 @@ def sounds() -> SearchStrategy[Inputs]:
 
 
 def histories() -> SearchStrategy[Inputs]:
-    leaves = st.none() | st.booleans() | st.integers() | st.floats() | _TEXT
-    values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4))
+    leaves = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
+    values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4))
     turn = st.fixed_dictionaries(
-        {"role": st.sampled_from(["user", "assistant", "system"]) | values, "text": _TEXT | values},
+        {"role": st.sampled_from(["user", "assistant", "system"]) | values, "text": TEXT | values},
         optional={"more": values},
     )
-    good = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "text": _TEXT})
+    good = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "text": TEXT})
     documents = (st.lists(good, max_size=6) | st.lists(turn, max_size=6) | values).map(json.dumps)
     depth = st.integers(1, 60_000).flatmap(lambda n: st.sampled_from(["[" * n, '{"a":' * n, "9" * n, '"' + "\\" * n]))
-    raw = st.one_of(documents.map(str.encode), depth.map(str.encode), _BYTES, _spoiled(documents.map(str.encode)))
+    raw = st.one_of(documents.map(str.encode), depth.map(str.encode), _BYTES, spoiled(documents.map(str.encode)))
     return st.fixed_dictionaries({"text": st.just(_objects([b"hi"])), "history": raw.map(lambda b: _objects([b]))})
 
 
@@ -108,7 +108,7 @@ def pictures() -> SearchStrategy[Inputs]:
         [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WEBP", b"GIF89a", b"BM", b"II*\0"]
     )
     made = st.tuples(magic, st.binary(max_size=80)).map(b"".join)
-    one = st.one_of(good, made, st.binary(max_size=80), _spoiled(good))
+    one = st.one_of(good, made, st.binary(max_size=80), spoiled(good))
     images = st.lists(one, max_size=6).map(_objects)
     return st.fixed_dictionaries({"image": images, "text": st.just(_objects([b"what is this"]))})
 
@@ -125,7 +125,7 @@ ALL = {f.__name__: f for f in (texts, numbers, sounds, histories, pictures, ever
 
 
 @st.composite
-def _spoiled(draw: Any, source: SearchStrategy[bytes]) -> bytes:
+def spoiled(draw: Any, source: SearchStrategy[bytes]) -> bytes:
     """Some bytes changed, the end cut, a piece doubled or put elsewhere."""
     content = bytearray(draw(source))
     for _ in range(draw(st.integers(1, 6))):

@@ -123,9 +123,11 @@ class Unread:
             request.raw_input_contents.append(tensor._get_content())
         self._responses = self._client._client_stub.ModelStreamInfer(iter([request]))
 
-    def read(self) -> np.ndarray[Any, np.dtype[np.int16]]:
+    def read(self, pause_s: float = 0.0) -> np.ndarray[Any, np.dtype[np.int16]]:
+        """With a pause before each response."""
         found = []
         for response in self._responses:
+            time.sleep(pause_s)
             assert not response.error_message
             names = [output.name for output in response.infer_response.outputs]
             found.append(np.frombuffer(response.infer_response.raw_output_contents[names.index("samples")], np.int16))

@@ -23,11 +23,12 @@ from stream_omni.image_merge import image_token_count
 from stream_omni.prompt import Question, build_prompt
 from stream_omni.serving.errors import InvalidRequestError
 from stream_omni.serving.limits import Limits
-from stream_omni.serving.request import read_request
+from stream_omni.serving.request import TurnRequest, read_request
+from tests.faults.seen import Fault, slowness
 from tests.fuzzing import cases
 from tests.serving.hostile_requests import ALL, Inputs
 
-QUICK, LONG = 400, 6000  # cases of each kind; there are six kinds
+QUICK, LONG = 400, 10_000  # cases of each kind; there are six kinds
 CPU_S = 5.0  # of one request, far more than any takes
 LONGEST_SENTENCE = 1000
 LIMITS = Limits()
@@ -43,6 +44,7 @@ def read(inputs: Inputs, assets: Assets) -> bool:
     began_s = time.process_time()
     try:
         request = read_request(inputs, assets, LIMITS)
+        check_good(request, assets)
         units = None if request.audio is None else (1, 2, 3)
         question = Question(request.text, units, len(request.pictures), request.history, request.system)
         try:
@@ -59,6 +61,29 @@ def read(inputs: Inputs, assets: Assets) -> bool:
     return True
 
 
+def check_good(request: TurnRequest, assets: Assets) -> None:
+    """What was let in, held against the documented limits in figures of their own."""
+    assert request.task in ("answer", "transcribe", "speak") and request.output in ("text", "speech")
+    assert (request.text is None) != (request.audio is None)
+    if request.audio is not None:
+        assert 8000 <= request.sample_rate_hz <= 192_000
+        assert 0.1 <= len(request.audio) / request.sample_rate_hz <= 30 and request.audio.dtype == np.float32
+        assert 0.001 <= np.abs(request.audio).max() <= 2  # which NaN is not
+    assert len(request.pictures) <= 4 and len(request.history) <= 200
+    for width, height in (picture.size for picture in request.pictures):
+        assert 0 < width <= 8192 and 0 < height <= 8192 and width * height <= 50_000_000
+    assert {message.role for message in request.history} <= {"user", "assistant"}
+    for words in (request.text, request.system, *(message.text for message in request.history)):
+        if words is not None:
+            assert len(words) <= 100_000 and words.encode() is not None  # which halves of characters cannot be
+            assert not any(token in words for token in ("<|eot_id|>", "<|start_header_id|>", "<image>", "<Audio_1>"))
+    assert request.text is None or request.text.strip()
+    assert request.voice == "default" or request.voice in assets.voices
+    assert request.max_tokens is None or 1 <= request.max_tokens <= 4096
+    assert 40 <= request.max_audio_ms <= 163_840
+    assert 0 <= request.temperature <= 2 and 0 < request.top_p <= 1 and 0 <= request.seed < 2**64
+
+
 def check_sentence(sentence: str) -> None:
     assert sentence.startswith("INVALID_ARGUMENT: ") and len(sentence) < LONGEST_SENTENCE
     sentence.encode()  # it travels as UTF-8
@@ -66,7 +91,8 @@ def check_sentence(sentence: str) -> None:
     assert not any(ord(letter) < 32 for letter in sentence)
 
 
-def fuzz(kind: str, assets: Assets, count: int, by_chance: bool) -> None:
+def fuzz(kind: str, assets: Assets, count: int, by_chance: bool) -> tuple[int, int]:
+    """How many were refused, and let in."""
     accepted = [0, 0]
 
     @cases(count, by_chance)
@@ -76,6 +102,7 @@ def fuzz(kind: str, assets: Assets, count: int, by_chance: bool) -> None:
 
     run()
     assert min(accepted) > 0, "all were good, or all were bad: it would prove little"
+    return accepted[0], accepted[1]
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -86,7 +113,11 @@ def test_hostile_requests(kind: str, assets: Assets) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("kind", ALL)
 def test_hostile_requests_at_length(kind: str, assets: Assets) -> None:
-    fuzz(kind, assets, LONG, by_chance=True)
+    fault = Fault("fuzzing requests", kind, "at random", slowness())
+    refused, let_in = fuzz(kind, assets, LONG, by_chance=True)
+    fault.cases = refused + let_in
+    fault.endings = {"refused": refused, "let in, and good": let_in}
+    fault.keep()
 
 
 def text(content: str) -> Any:

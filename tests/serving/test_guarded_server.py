@@ -131,6 +131,18 @@ def test_who_shows_no_certificate_is_not_heard(guarded: Guarded, tmp_path: Path)
             client.chat("hi")
 
 
+def test_health_and_metrics_ask_for_no_key(guarded: Guarded) -> None:
+    """With mutual TLS a certificate opens the gRPC port; the metrics' own is to be kept inside."""
+    with guarded.raw() as raw:
+        assert raw.is_server_live() and raw.is_server_ready() and raw.is_model_ready("stream_omni")
+        assert raw.get_model_config("stream_omni").config.parameters["info"].string_value
+    stranger = triton.InferenceServerClient(guarded.server.grpc_url)
+    with stranger, pytest.raises(triton.InferenceServerException):
+        stranger.is_server_live(client_timeout=10)
+    with urllib.request.urlopen(f"http://{guarded.server.metrics_url}/metrics") as page:
+        assert not any(name in page.read().decode() for name in ("alice", "bob", guarded.alice))
+
+
 def test_keys_come_and_go_while_it_runs(guarded: Guarded) -> None:
     carol = add(guarded.keys, "carol")
     with guarded.client(carol) as client:

@@ -18,7 +18,7 @@ from stream_omni_client import StreamOmni
 
 from stream_omni.serving.engine_link import EngineLink
 from stream_omni.serving.errors import StageError
-from stream_omni.serving.event_log import EventLines, log_event
+from stream_omni.serving.event_log import CONTENT, EventLines, log_event, trace_of
 from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.log_lines import JsonLog, to_json
 from stream_omni.serving.request_id import CURRENT, choose
@@ -135,6 +135,16 @@ def test_ids_that_cannot_be_written_anywhere_are_replaced() -> None:
     assert choose("a-1_b.c:d") == "a-1_b.c:d" and choose("x" * 128) == "x" * 128
     for sent in ("", "a b", "a\n", "ä", "x" * 129, "\x1b[31m"):
         assert re.fullmatch(r"[0-9a-f]{16}", choose(sent))
+
+
+@pytest.mark.parametrize("is_wanted", [False, True])
+def test_what_an_unforeseen_exception_says_may_be_content(monkeypatch: pytest.MonkeyPatch, is_wanted: bool) -> None:
+    monkeypatch.setenv(CONTENT, "1" if is_wanted else "")
+    try:
+        int(SECRET)
+    except ValueError as error:
+        trace = trace_of(error)
+    assert "ValueError" in trace and "test_logs.py" in trace and (SECRET in trace) == is_wanted
 
 
 TRITON = '2026-11-26T01:59:17Z I 6239 grpc_server.cc:2558] "Started GRPCInferenceService at 127.0.0.1:46323"'

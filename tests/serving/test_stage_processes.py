@@ -35,9 +35,11 @@ def test_a_stage_is_found_and_its_end_seen_though_nobody_reaps_it(tmp_path: Path
         time.sleep(0.01)
     assert processes.ended(found) == "vocoder"
     assert processes.of(("vocoder",)) == {}
+    assert processes.missing(("llm", "vocoder", "unheard_of")) == "vocoder"  # Triton may run the last one by itself
     again = start(tmp_path, "vocoder")  # loaded again: calls from now on need the new one
     wait_until_known(processes, "vocoder")
     assert processes.of(("vocoder",)) == {"vocoder": again.pid} and processes.ended(found) == "vocoder"
+    assert processes.missing(("llm", "vocoder", "unheard_of")) is None
     for process in (llm, vocoder, again):
         process.kill()
         process.wait()
@@ -70,3 +72,21 @@ def test_a_call_that_would_wait_for_ever_ends_with_the_process(tmp_path: Path) -
 
     assert asyncio.run(call()) < 2
     stage.wait()
+
+
+def test_a_call_to_a_stage_without_a_process_is_not_even_made(tmp_path: Path) -> None:
+    stage = start(tmp_path, "vocoder")
+    processes = StageProcesses(os.getpid())
+    wait_until_known(processes, "vocoder")
+    stage.kill()
+    stage.wait()
+
+    async def call() -> None:
+        def infer(*_: object) -> dict[str, object]:
+            raise AssertionError("Triton would keep it for a second")
+
+        calls = StageCalls(asyncio.get_running_loop(), infer, processes)  # type: ignore[arg-type]
+        with pytest.raises(StageError, match="the stage vocoder failed"):
+            await calls.call("token2wav", {}, (), timeout_s=30)
+
+    asyncio.run(call())

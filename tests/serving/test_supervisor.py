@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,17 +14,18 @@ import pytest
 import tritonclient.grpc as triton
 
 from stream_omni.serving.launcher import LaunchError, TritonServer
-from stream_omni.serving.stage_watch import SERVER
+from stream_omni.serving.stage_watch import SERVER, StageWatch
 from stream_omni.serving.supervisor import Supervision, Supervisor
-from tests.serving.small_repository import FRONT_DOOR, OTHER, STAGE, make_repository, number, probe
+from stream_omni.serving.tries import Tries
+from tests.serving.small_repository import FRONT_DOOR, OTHER, STAGE, UNARY_DOOR, make_repository, number, probe
 from tests.serving.test_launcher import group
 
 WITHIN_S = 60.0  # a busy machine's time for what takes one or two seconds
 
 
 @contextmanager
-def supervised(folder: Path, **settings: int) -> Iterator[Supervisor]:
-    server = TritonServer(make_repository(folder), probe=probe, drain_timeout_s=3)
+def supervised(folder: Path, with_unary_door: bool = False, **settings: int) -> Iterator[Supervisor]:
+    server = TritonServer(make_repository(folder, with_unary_door), probe=probe, drain_timeout_s=3)
     supervisor = Supervisor(server, Supervision(probe_interval_s=3600, probe_timeout_s=WITHIN_S, **settings))
     try:
         supervisor.start()
@@ -46,6 +47,13 @@ def watch_until_ready(supervisor: Supervisor, recoveries: int) -> None:
         assert time.monotonic() < deadline_s, supervisor.status()
         supervisor._look()
         time.sleep(0.05)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + WITHIN_S
+    while not true():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
 def processes(supervisor: Supervisor) -> dict[str, int]:
@@ -83,6 +91,70 @@ def test_a_dead_front_door_breaks_its_clients_connections(supervisor: Supervisor
     assert not set(before.values()) & set(processes(supervisor).values())
     assert [recovery["what"] for recovery in supervisor.status()["recoveries"]] == [FRONT_DOOR, SERVER]
     assert not group(before[SERVER])
+
+
+def test_clients_learn_of_a_dead_front_door_long_before_its_mend_is_due(supervisor: Supervisor) -> None:
+    """It was replaced several times of late, and the next time is some way off."""
+    supervisor._tries[SERVER] = tries = Tries(1000)
+    while (tries.wait_s(time.monotonic()) or 0) < WITHIN_S / 4:
+        tries.note(time.monotonic())
+    before, ended = processes(supervisor), threading.Event()
+    with triton.InferenceServerClient(supervisor.server.grpc_url) as client:
+        client.start_stream(lambda result, error: ended.set())
+        client.async_stream_infer(FRONT_DOOR, [number(-1.0)])
+        assert not ended.wait(0.5)
+        os.kill(before[FRONT_DOOR], signal.SIGKILL)
+        wait_until(lambda: supervisor._look() or ended.is_set())
+        assert (tries.wait_s(time.monotonic()) or 0) > 0 and SERVER in supervisor.broken
+        client.stop_stream()
+
+
+def test_callers_learn_of_a_hanging_stage_long_before_its_mend_is_due(supervisor: Supervisor) -> None:
+    supervisor._tries[STAGE] = tries = Tries(1000)
+    while (tries.wait_s(time.monotonic()) or 0) < WITHIN_S / 4:
+        tries.note(time.monotonic())
+    before = processes(supervisor)
+    os.kill(before[STAGE], signal.SIGSTOP)
+    supervisor._note(STAGE, "it answers nothing")
+    wait_until(lambda: STAGE in supervisor._dead_stages())
+    supervisor._look()
+    assert supervisor.status()["recoveries"] == [] and STAGE in supervisor.broken
+
+
+@pytest.mark.parametrize("callers", [0, 1])
+def test_a_dead_unary_door_breaks_connections_where_somebody_waits_for_it(tmp_path: Path, callers: int) -> None:
+    """Nobody sets a deadline. Where nobody waits, the streams of others live on."""
+    with supervised(tmp_path / "repository", with_unary_door=True) as supervisor:
+        before, told = processes(supervisor), list[str]()
+
+        def call() -> None:
+            with triton.InferenceServerClient(supervisor.server.grpc_url) as client:
+                try:
+                    client.infer(UNARY_DOOR, [number(-1.0)])
+                except triton.InferenceServerException as error:
+                    told.append(str(error.status()))
+
+        waiting = [threading.Thread(target=call, daemon=True) for _ in range(callers)]
+        for thread in waiting:
+            thread.start()
+        wait_until(lambda: supervisor.server.guests_of(UNARY_DOOR) == callers)
+        os.kill(before[UNARY_DOOR], signal.SIGKILL)
+        watch_until_ready(supervisor, 1 + callers)
+        for thread in waiting:
+            thread.join(WITHIN_S)
+        assert told == ["StatusCode.UNAVAILABLE"] * callers
+        mended = [recovery["what"] for recovery in supervisor.status()["recoveries"]]
+        assert mended == [UNARY_DOOR, SERVER][: 1 + callers]
+        assert (processes(supervisor)[SERVER] == before[SERVER]) == (callers == 0)
+        assert supervisor.server.guests_of(UNARY_DOOR) == 0 and supervisor.server.step_answers(UNARY_DOOR, WITHIN_S)
+
+
+def test_a_unary_door_that_hangs_is_found(tmp_path: Path) -> None:
+    with supervised(tmp_path / "repository", with_unary_door=True) as supervisor:
+        watch = StageWatch(supervisor.server, lambda: processes(supervisor), 2.0)
+        assert watch._suspect_step(processes(supervisor)) is None
+        os.kill(processes(supervisor)[UNARY_DOOR], signal.SIGSTOP)
+        assert watch._suspect_step(processes(supervisor)) == (UNARY_DOOR, "it answers nothing")
 
 
 def test_a_killed_server_is_started_again_where_it_was(supervisor: Supervisor) -> None:

@@ -23,9 +23,8 @@ def profile_with(values: Mapping[str, float]) -> str:
     return text
 
 
-@contextmanager
-def served_with(built: Path, folder: Path, **values: float) -> Iterator[TritonServer]:
-    """A server in ``folder`` with the graphs of ``built``, and ``values`` of the profile."""
+def built_with(built: Path, folder: Path, **values: float) -> Path:
+    """In ``folder``: the graphs of ``built``, and ``values`` of the profile."""
     (folder / "profile.toml").write_text(profile_with(values), encoding="utf-8")
     out = folder / "built"
     out.mkdir()
@@ -33,5 +32,12 @@ def served_with(built: Path, folder: Path, **values: float) -> Iterator[TritonSe
         (out / part).symlink_to(built / part)
     voices = list(json.loads((built / "assets" / "voices.json").read_text(encoding="utf-8")))
     render_repository(folder / "profile.toml", ModelInfo.load(built / "assets" / "model.json"), voices, out)
+    return out
+
+
+@contextmanager
+def served_with(built: Path, folder: Path, **values: float) -> Iterator[TritonServer]:
+    """A server on that."""
+    out = built_with(built, folder, **values)
     with (folder / "server.log").open("w") as log, TritonServer(out, log=log, drain_timeout_s=3) as running:
         yield running

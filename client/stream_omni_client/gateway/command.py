@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +20,7 @@ from stream_omni_client.command_help import command_parser
 from stream_omni_client.errors import InvalidRequest
 from stream_omni_client.gateway.api_keys import KeyFileError, read_keys
 from stream_omni_client.gateway.application import create_application
+from stream_omni_client.gateway.log import LibraryLines
 from stream_omni_client.gateway.settings import Settings
 
 EXAMPLES = {
@@ -35,6 +38,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if (arguments.https_cert is None) != (arguments.https_key is None):
         parser.error("--https-cert and --https-key need each other")
+    if arguments.https_client_ca is not None and arguments.https_cert is None:
+        parser.error("--https-client-ca needs --https-cert")
     return run(lambda: _serve(_settings(arguments)))
 
 
@@ -56,6 +61,7 @@ def _serve(settings: Settings) -> int:
             read_keys(settings.api_keys)
         except KeyFileError as error:
             raise InvalidRequest(str(error)) from None
+    logging.getLogger().addHandler(LibraryLines())
     server = GatewayServer(_configuration(settings))
     with _ended_by_signals(server), _listen(settings.host, settings.port) as listening:
         server.run([listening])
@@ -82,6 +88,8 @@ def _configuration(settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=75,  # longer than load balancers keep theirs, or they send requests into closing connections
         ssl_certfile=settings.https_cert,
         ssl_keyfile=settings.https_key,
+        ssl_ca_certs=None if settings.https_client_ca is None else str(settings.https_client_ca),
+        ssl_cert_reqs=ssl.CERT_NONE if settings.https_client_ca is None else ssl.CERT_REQUIRED,
         timeout_graceful_shutdown=settings.drain_timeout_s,
         access_log=False,  # a JSON line per request says more, and uvicorn's failures would tell what was in them
         log_config=None,
@@ -117,6 +125,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         port=arguments.port,
         https_cert=arguments.https_cert,
         https_key=arguments.https_key,
+        https_client_ca=arguments.https_client_ca,
         api_keys=arguments.api_keys,
         model=arguments.model,
         aliases=tuple(arguments.alias),
@@ -155,6 +164,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     door.add_argument("--https-cert", type=Path, metavar="PEM", help="the gateway's own certificate")
     door.add_argument("--https-key", type=Path, metavar="PEM", help="its key")
+    door.add_argument(
+        "--https-client-ca", type=Path, metavar="PEM", help="demand certificates of callers that this CA signed"
+    )
     door.add_argument("--model", default=_DEFAULTS.model, help="what callers name the model (default: %(default)s)")
     door.add_argument(
         "--alias", action="append", default=[], metavar="NAME", help="another name for it; may be given several times"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,3 +19,11 @@ def log_event(event: str, level: str = "info", **fields: Any) -> None:
     line = json.dumps({"time": now, "level": level, "event": event, **told}, default=str)
     with suppress(OSError):
         os.write(_STDERR, f"{line}\n".encode())
+
+
+class LibraryLines(logging.Handler):
+    """That a library had something to say, and where: its words may quote what was sent."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        place = f"{record.filename}:{record.lineno} in {record.funcName}"
+        log_event("library", record.levelname.lower(), source=record.name, place=place)

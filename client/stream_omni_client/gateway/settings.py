@@ -35,6 +35,7 @@ class Settings:
     port: int = 8080
     https_cert: Path | None = None
     https_key: Path | None = None
+    https_client_ca: Path | None = None  # who signs callers' certificates, which are then demanded
     api_keys: Path | None = None
     model: str = "stream-omni"
     aliases: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from stream_omni.assets import Assets
 from stream_omni.serving.batch_drivers import AnswerDriver
 from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.front_door import FrontDoor
+from stream_omni.serving.guest_book import GuestBook
 from stream_omni.serving.metrics import Unrecorded
 from stream_omni.serving.stage_secret import StageSecret
 
@@ -13,8 +14,15 @@ class TritonPythonModel:
         turn_timeout_s = parameter(args, "turn_timeout_s")
         timeouts_s = parameter(args, "stage_timeout_s"), turn_timeout_s
         driver = AnswerDriver(Assets.load(artifacts_of(args)), *timeouts_s, StageSecret.own())
-        capacity = parameter(args, "capacity")
-        self._door = FrontDoor(driver, Unrecorded(), capacity, turn_timeout_s, name="answer", is_later_step=True)
+        self._door = FrontDoor(
+            driver,
+            Unrecorded(),
+            parameter(args, "capacity"),
+            turn_timeout_s,
+            name="answer",
+            is_later_step=True,
+            book=GuestBook.of_environment("answer"),
+        )
 
     def execute(self, requests):
         for request in requests:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from stream_omni_build.deployment import GRAPHS_OF
+from stream_omni_build.engines import real_size
 
 from tests.build.engines.hollow import write_hollow_checkpoint
 from tests.build.engines.real_geometry import compile_geometry
@@ -42,3 +43,12 @@ def test_real_geometry_compiles_in_bounded_memory(
 def measured(checkpoint: tuple[Path, Path], stage: str, graph: str, folder: Path) -> tuple[float, int, int]:
     seconds, plan_bytes = compile_geometry(checkpoint, stage, graph, folder)
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, plan_bytes
+
+
+def test_what_realsize_measures_and_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").write_text("stays")
+    assert real_size.main(["--work", str(tmp_path), "--size", "tiny"]) == 0
+    rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()[2:]]
+    graphs = [graph for names in GRAPHS_OF.values() for graph in names]
+    assert rows == [f"| {what}" for what in ("random checkpoint", "backbone", *graphs)]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

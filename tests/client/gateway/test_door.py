@@ -75,6 +75,26 @@ def test_keys_are_asked_for_and_known_over_tls(guarded: Guarded) -> None:
     assert not any(guarded.alice in json.dumps(line) for line in guarded.gateway.lines)
 
 
+def test_who_shows_no_certificate_is_not_heard(protocol_url: str, tmp_path: Path) -> None:
+    company, users, strangers = (Authority(tmp_path / name) for name in ("company", "users", "strangers"))
+    own, user, stranger = company.sign("127.0.0.1"), users.sign("user.example"), strangers.sign("user.example")
+    options = ["--https-cert", str(own.cert), "--https-key", str(own.key), "--https-client-ca", str(users.ca)]
+    with gateway_process(protocol_url, *options) as gateway:
+        for shown in (user, stranger, None):
+            trusted = ssl.create_default_context(cafile=company.ca)
+            if shown is not None:
+                trusted.load_cert_chain(shown.cert, shown.key)
+            caller = http.client.HTTPSConnection(gateway.address, context=trusted, timeout=20)
+            if shown is user:
+                caller.request("GET", "/v1/models")
+                assert caller.getresponse().status == 200
+            else:
+                with pytest.raises((ssl.SSLError, ConnectionError)):  # as late as at its first answer, by TLS 1.3
+                    caller.request("GET", "/health")
+                    caller.getresponse()
+            caller.close()
+
+
 def test_no_key_at_all(guarded: Guarded) -> None:
     with guarded.client("x", default_headers={"authorization": "Basic eDp5"}) as client:
         with pytest.raises(AuthenticationError, match="didn't provide") as caught:
