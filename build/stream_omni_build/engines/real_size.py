@@ -14,7 +14,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -32,7 +32,6 @@ from stream_omni_build.progress import silent
 from stream_omni_build.random_checkpoint import DEFAULT_SEED, write_random_checkpoint
 from stream_omni_build.random_sizes import SIZES
 
-GRAPHS, BACKBONE = "graphs", "backbone"  # of the directory to work in
 MOST_BYTES = 6_000_000_000  # of memory, which the export may take
 
 
@@ -48,18 +47,24 @@ class Cost:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--work", type=Path, required=True, metavar="DIR", help="gets the checkpoint and one stage's files"
+        "--work",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="holds the checkpoint and one stage's files, in DIR/real-size",
     )
     parser.add_argument("--size", choices=sorted(SIZES), help="default: 8b if DIR has room for it, else 8b-short")
     parser.add_argument("--profile", choices=shipped(), default="gpu-1", help="whose precisions (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="do not remove the checkpoint in the end")
     arguments = parser.parse_args(argv)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    size = arguments.size or _size_that_fits(arguments.work)
+    work: Path = arguments.work / "real-size"  # DIR may hold other things, which stay
+    work.mkdir(parents=True, exist_ok=True)
+    size = arguments.size or _size_that_fits(work)
     try:
-        costs = list(_measure(size, arguments.profile, arguments.work))
+        costs = list(_measure(size, arguments.profile, work))
     finally:
-        _remove(arguments.work, () if arguments.keep else _folders(size, arguments.work))
+        if not arguments.keep:
+            shutil.rmtree(work)
     too_large = [cost for cost in costs if cost.peak_bytes > MOST_BYTES]
     for cost in too_large:
         print(
@@ -69,36 +74,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if too_large else 0
 
 
-def _folders(size: str, work: Path) -> tuple[Path, Path]:
-    """The two checkpoint directories."""
-    return work / f"stream-omni-{size}", work / f"cosyvoice-{size}"
-
-
-def _remove(work: Path, checkpoint: Sequence[Path]) -> None:
-    """What was made, and nothing else that lies in ``work``."""
-    for folder in (*checkpoint, work / GRAPHS, work / BACKBONE):
-        shutil.rmtree(folder, ignore_errors=True)
-    if not any(work.iterdir()):
-        work.rmdir()
-
-
 def _size_that_fits(folder: Path) -> str:
     return "8b" if shutil.disk_usage(folder).free > 45e9 else "8b-short"
 
 
-def _measure(size: str, profile: str, work: Path) -> list[Cost]:
+def _measure(size: str, profile: str, work: Path) -> Iterator[Cost]:
     print(f"| {size}, profile {profile} | precision | time | peak memory | disk |\n|---|---|---|---|---|", flush=True)
-    checkpoint = _folders(size, work)
-    costs = [_report(_apart(_make_checkpoint, size, work))]
-    costs.append(_report(_apart(_write_backbone, checkpoint, work / BACKBONE)))
+    checkpoint = work / f"stream-omni-{size}", work / f"cosyvoice-{size}"
+    yield _report(_apart(_make_checkpoint, size, work))
+    yield _report(_apart(_convert, checkpoint, work / "backbone"))
     for stage in read_deployment(profile).stages.values():
         precision = stage.precision if stage.engine != "tensorrt-llm" else "bf16"
         for name in stage.graphs:
-            costs.append(_report(_apart(_export, name, precision, checkpoint, work / GRAPHS)))
-    return costs
+            yield _report(_apart(_export, name, precision, checkpoint, work / "graphs"))
 
 
-def _apart(function, *arguments) -> Cost:  # type: ignore[no-untyped-def]  # of those below
+def _apart(function, *arguments) -> Cost:  # type: ignore[no-untyped-def]  # of any of the three below
     """In a process of its own, whose peak memory is that of this work alone."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         cost: Cost = pool.submit(function, *arguments).result()
@@ -111,14 +102,13 @@ def _make_checkpoint(size: str, work: Path) -> Cost:
     return Cost("random checkpoint", SIZES[size].dtype, time.monotonic() - began_s, _peak_bytes(), _size_of(*folders))
 
 
-def _write_backbone(checkpoint: tuple[Path, Path], folder: Path) -> Cost:
-    """As TensorRT-LLM takes it: the conversion of the language model."""
+def _convert(checkpoint: tuple[Path, Path], folder: Path) -> Cost:
     began_s = time.monotonic()
-    source = open_sources(*checkpoint)["model"]
-    write_backbone(read_model_info(*checkpoint), source, folder, silent())
-    seconds, peak, disk = time.monotonic() - began_s, _peak_bytes(), _size_of(folder)
+    sources = open_sources(*checkpoint)
+    write_backbone(read_model_info(*checkpoint), sources["model"], folder, silent())
+    seconds, disk = time.monotonic() - began_s, _size_of(folder)
     shutil.rmtree(folder)
-    return Cost("Llama checkpoint of the LLM", "as it is", seconds, peak, disk)
+    return Cost("backbone", "as stored", seconds, _peak_bytes(), disk)
 
 
 def _export(name: str, precision: str, checkpoint: tuple[Path, Path], folder: Path) -> Cost:

@@ -50,5 +50,5 @@ def test_what_realsize_measures_and_leaves(tmp_path: Path, capsys: pytest.Captur
     assert real_size.main(["--work", str(tmp_path), "--size", "tiny"]) == 0
     rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()[2:]]
     graphs = [graph for names in GRAPHS_OF.values() for graph in names]
-    assert rows == [f"| {what}" for what in ("random checkpoint", "Llama checkpoint of the LLM", *graphs)]
+    assert rows == [f"| {what}" for what in ("random checkpoint", "backbone", *graphs)]
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
