@@ -11,20 +11,21 @@ from stream_omni.replay.cases import Case
 from stream_omni.replay.compare import CaseResult, compare
 from stream_omni.replay.fronts import observe_logmel, observe_merge
 from stream_omni.replay.language import Model, observe_transcript, observe_turn
-from stream_omni.replay.reduced import BOUNDS, compare_reduced, teach, unteachable
+from stream_omni.replay.reduced import Measured, compare_reduced, has_stacks, measure, teach, unteachable
 from stream_omni.replay.voice import observe_voice
-from stream_omni.runtime.session import Array
+from stream_omni.runtime.session import Array, Runtime
 
 
 @dataclass(frozen=True)
 class Installation:
     """What cases are replayed on. ``voices`` is None where no CosyVoice directory was given. ``precision``: of a
-    runtime that is led step by step and compared within its bounds (:mod:`stream_omni.replay.reduced`); None: one that
-    runs freely and is compared exactly."""
+    runtime that is led step by step and compared within its bounds (:mod:`stream_omni.replay.reduced`), below fp32 in
+    terms of what a ``plain`` runtime loses; None: one that runs freely and is compared exactly."""
 
     model: Model
     voices: dict[str, Array] | None = None
     precision: str | None = None
+    plain: Runtime | None = None
 
 
 @dataclass
@@ -89,11 +90,25 @@ def _replay_one(case: Case, installation: Installation) -> CaseResult:
     try:
         if installation.precision is None:
             return compare(case, observe(case, installation))
-        model, taught = teach(case, installation.model)
-        observed = observe(case, dataclasses.replace(installation, model=model))
-        return compare_reduced(case, observed, taught, BOUNDS[installation.precision])
+        here = _lead(case, installation)
+        return compare_reduced(case, installation.precision, here, _lead_plain(case, installation))
     except Exception as error:  # one case that cannot run must not hide the others
         return CaseResult.failed(case.name, f"{type(error).__name__}: {error}")
+
+
+def _lead(case: Case, installation: Installation) -> Measured:
+    model, taught = teach(case, installation.model)
+    return measure(case, observe(case, dataclasses.replace(installation, model=model)), taught)
+
+
+def _lead_plain(case: Case, installation: Installation) -> Measured | None:
+    """The same of the plain runtime, where there is something to compare with it."""
+    if installation.precision == "fp32" or not has_stacks(case):
+        return None
+    if installation.plain is None:
+        raise ValueError(f"{installation.precision} is compared with a plain runtime, and there is none")
+    model = dataclasses.replace(installation.model, runtime=installation.plain)
+    return _lead(case, dataclasses.replace(installation, model=model))
 
 
 def not_applicable(case: Case, installation: Installation) -> str | None:
