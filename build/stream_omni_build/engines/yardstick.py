@@ -9,7 +9,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.session import Session
 from stream_omni.weights import TensorSource
 from stream_omni_build.engines.recording import Call, Values, new_rows
-from stream_omni_build.engines.verify import worst_errors
+from stream_omni_build.engines.verify import Off, errors_of
 from stream_omni_build.plain_llama import STACKS, PlainRuntime
 
 
@@ -30,10 +30,10 @@ class SessionRunner:
 
 def lost_in(
     precision: str, graph: Graph, info: ModelInfo, tensors: TensorSource, calls: Sequence[Call]
-) -> dict[str, float]:
+) -> dict[str, Off]:
     """By output of a stack of Llama layers, how far a plain forward pass is off. Nothing of other graphs, and in fp32,
     which have tolerances that are numbers."""
     if graph.name not in STACKS or precision == "fp32":
         return {}
     session = PlainRuntime(info, tensors, precision).session(graph.name)
-    return worst_errors(SessionRunner(session, graph), calls)
+    return errors_of(SessionRunner(session, graph), calls)

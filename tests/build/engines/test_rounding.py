@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from stream_omni_build.backbone import write_backbone
-from stream_omni_build.engines.verify import error_of
 from stream_omni_build.engines.yardstick import SessionRunner
 from stream_omni_build.plain_llama import STACKS, PlainRuntime, inverse_frequencies
 from stream_omni_build.progress import silent
@@ -39,9 +38,10 @@ def test_the_plain_pass_is_the_networks_in_fp32(recorded: Recorded, name: str) -
     """Down to each layer's keys and values: two ways to write the same down, without a line in common."""
     plain = PlainRuntime(recorded.workshop.info, recorded.workshop.sources["model"], "fp32").session(name)
     errors = recorded.errors(name, SessionRunner(plain, recorded.graph(name)))
-    assert errors.pop("ctc_ids", 0.0) < 0.02
+    if labels := errors.pop("ctc_ids", None):
+        assert labels.together < 0.02
     assert len(errors) > 2 * recorded.layers(name)
-    assert max(errors.values()) < 1e-4, errors
+    assert max(off.worst for off in errors.values()) < 1e-4, errors
 
 
 def test_it_turns_slow_frequencies_as_llama_does(recorded: Recorded) -> None:
@@ -69,6 +69,8 @@ def test_pytorch_in_bf16_neither(recorded: Recorded, name: str) -> None:
 @pytest.mark.parametrize("name", STACKS)
 def test_a_wrong_engine_is_refused(recorded: Recorded, name: str, what: str) -> None:
     """Wrong in one layer, the first or the last, and without any rounding that would add to it."""
+    if what == "two heads swapped" and recorded.has_twin_heads(name):
+        pytest.skip("the heads of the demo's LLM are copies of one another: nothing is wrong with swapping them")
     for layer in {0, recorded.layers(name) - 1}:
         errors = recorded.errors(name, recorded.wrong(name, what, layer))
         for precision in ("bf16", "int8"):
@@ -89,6 +91,10 @@ def logits_of(llm: Session, recorded: Recorded, ids: Array) -> Array:
     return found
 
 
+def off_by(found: Array, exact: Array) -> float:
+    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+
+
 def test_transformers_loses_as_much(recorded: Recorded, tmp_path: Path) -> None:
     """Its Llama of the exported backbone, in bf16 as it is published: ours is off no more than that, and the plain pass
     is off as much."""
@@ -101,11 +107,11 @@ def test_transformers_loses_as_much(recorded: Recorded, tmp_path: Path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
     with torch.inference_mode():
         theirs = model(torch.from_numpy(np.stack(asked))).logits[:, -1].float().numpy()
-    found = {"theirs": error_of(theirs, exact)}
+    found = {"theirs": off_by(theirs, exact)}
     for name, runtime in (
         ("ours", TorchRuntime(recorded.checkpoint, device=Device("cpu", torch.bfloat16))),
         ("plain", PlainRuntime(info, tensors, "bf16")),
     ):
-        found[name] = error_of(np.stack([logits_of(runtime.session("llm"), recorded, ids) for ids in asked]), exact)
+        found[name] = off_by(np.stack([logits_of(runtime.session("llm"), recorded, ids) for ids in asked]), exact)
     assert found["ours"] < 1.25 * found["theirs"], found
     assert 0.67 < found["plain"] / found["theirs"] < 1.5, found
