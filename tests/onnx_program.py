@@ -24,9 +24,12 @@ _ELEMENTS = {  # of onnx.TensorProto
 class OnnxProgram:
     in_place = True  # of ONNX Runtime's ScatterND; tests/runtime/test_onnx_runtime.py holds it to it
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, optimised: bool = True) -> None:
+        """``optimised``: not what tells of rounding, of which nothing may be left out."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
+        if not optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._inputs = {i.name for i in self._session.get_inputs()}
         both = (*self._session.get_inputs(), *self._session.get_outputs())

@@ -53,6 +53,10 @@ def build_disk(info: ModelInfo, deployment: Deployment) -> Disk:
         kept += engine + table
         peaks.append(kept + backbone + engine)  # the plain checkpoint, and TensorRT-LLM's conversion of it
         written += backbone + 2 * engine + table
+    if stages or llm.engine == "tensorrt-llm":  # what is built is replayed: all in fp32 once more, one at a time
+        replayed = [_stage_fp32_bytes(info, stage) for stage in deployment.stages.values()]
+        peaks.append(kept + max(replayed))
+        written += sum(replayed)
     return Disk(kept, max(peaks), written + _SMALL_FILES_BYTES)
 
 

@@ -27,6 +27,7 @@ class BuiltRuntime:
         self._out = out
         self._stages = {stage: _read(out, stage) for stage in GRAPHS_OF}
         self._runtimes: dict[str, Runtime] = {}
+        self._text_engines: dict[int, Any] = {}
         self.hidden = ("llm",) if self._stages["llm"][0].engine == "tensorrt-llm" else ()
 
     @property
@@ -36,9 +37,13 @@ class BuiltRuntime:
 
     @staticmethod
     def text_engine(runtime: BuiltRuntime, info: ModelInfo, slots: int, prefix_bytes: int) -> Any:
-        """As TextEngine.served, on whatever the stage ``llm`` runs on."""
-        chosen, gpu = runtime._stages["llm"]
-        return open_text_engine(chosen, Place(runtime._out, "llm", gpu, threads=1), slots, prefix_bytes)
+        """As TextEngine.served, on whatever the stage ``llm`` runs on. One for all who ask for as many slots: two of
+        TensorRT-LLM's would hold the weights twice."""
+        if slots not in runtime._text_engines:
+            chosen, gpu = runtime._stages["llm"]
+            place = Place(runtime._out, "llm", gpu, threads=1)
+            runtime._text_engines[slots] = open_text_engine(chosen, place, slots, prefix_bytes)
+        return runtime._text_engines[slots]
 
     def session(self, graph: str) -> Session:
         """Raises KeyError for one that no stage runs, or that is hidden."""
@@ -56,6 +61,4 @@ def _read(out: Path, stage: str) -> tuple[Chosen, int]:
     path = out / "model_repository" / stage / "config.pbtxt"
     config: Any = text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     gpu = config.instance_group[0].gpus[0] if config.instance_group[0].gpus else 0
-    if config.platform == "tensorrt_plan":
-        return Chosen("tensorrt", "fp16"), gpu
     return Chosen(**json.loads(config.parameters["runtime"].string_value)), gpu

@@ -16,13 +16,14 @@ from stream_omni.assets import Assets
 from stream_omni.checkpoint import open_sources, read_model_info
 from stream_omni.cosyvoice_checkpoint import VOICES, read_voices
 from stream_omni.model_info import ModelInfo
+from stream_omni.replay.published_example import NAME, require_files
 from stream_omni.weights import TensorSource
 from stream_omni_build import manifest
+from stream_omni_build.acceptance import Checkpoint, record_cases, replay_built
 from stream_omni_build.assets import require_asset_files, write_assets
 from stream_omni_build.build import UNFINISHED, Sources, require_own
 from stream_omni_build.build_estimate import require_disk, tell_estimate
 from stream_omni_build.deployment import Deployment
-from stream_omni_build.engines.engine_manifest import EngineManifest
 from stream_omni_build.engines.gpu import Machine, look
 from stream_omni_build.engines.llm_engine import make_llm_engine
 from stream_omni_build.engines.stored_weights import RangeError
@@ -30,7 +31,7 @@ from stream_omni_build.engines.tensorrt_maker import TensorRtMaker
 from stream_omni_build.engines.verify import LADDER
 from stream_omni_build.engines.workshop import WORK, Workshop
 from stream_omni_build.failures import BuildFailure
-from stream_omni_build.gpu_repository import deployed, link_checkpoints, place_plans, plans_of, render_deployment
+from stream_omni_build.gpu_repository import deployed, link_checkpoints, render_deployment
 from stream_omni_build.graph_options import with_units_alone
 from stream_omni_build.progress import Progress
 
@@ -39,13 +40,18 @@ class MissingError(BuildFailure):
     """All has been done that this machine can do. The message says what is missing."""
 
 
-def build_gpu(sources: Sources, deployment: Deployment, out: Path, progress: Progress) -> None:
-    """Bring ``out`` up to date. Without a manifest in it, it is not complete.
+def build_gpu(
+    sources: Sources, deployment: Deployment, out: Path, progress: Progress, example: Path | None = None
+) -> None:
+    """Bring ``out`` up to date. Without a manifest in it, it is not complete. ``example``: the folder of the
+    reference's published example, whose answer must come out.
 
-    Raises MissingError on a machine without the GPUs or TensorRT; CheckpointError, OutError, NoSpaceError, VerifyError
-    and CompileError as the steps do.
+    Raises MissingError on a machine without the GPUs or TensorRT; CheckpointError, OutError, NoSpaceError, VerifyError,
+    CompileError and ReplayError as the steps do, and FileNotFoundError for an example that is not whole.
     """
     require_asset_files(sources.checkpoint, sources.cosyvoice)
+    if example is not None:
+        require_files(example)
     before = manifest.read_manifest(out)
     require_own(out, before)
     info = _describe(sources, deployment, progress)
@@ -53,7 +59,8 @@ def build_gpu(sources: Sources, deployment: Deployment, out: Path, progress: Pro
         inputs = _inputs(sources, info, progress)
     machine = look(deployment)
     follows = _follows(inputs, deployment, machine)
-    if before is not None and before["inputs"] == follows and manifest.is_whole(out, before["files"]):
+    asked_before = example is None or (before is not None and NAME in before.get("replay", {}))
+    if before is not None and before["inputs"] == follows and asked_before and manifest.is_whole(out, before["files"]):
         progress.say("unchanged: nothing to build")
         return
     require_disk(tell_estimate(info, deployment, out, _bytes_of(inputs), progress), out)
@@ -62,16 +69,19 @@ def build_gpu(sources: Sources, deployment: Deployment, out: Path, progress: Pro
     (out / manifest.NAME).unlink(missing_ok=True)
     tensors = open_sources(sources.checkpoint, sources.cosyvoice)
     with progress.step("write tokenizer, voices, speech tokenizer and model repository"):
-        _write_small_files(sources, deployment, info, tensors, out)
+        write_small_files(sources, deployment, info, tensors, out)
     workshop = Workshop(info, tensors, deployment, inputs, out, progress)
     _make_engines(workshop, machine)
     if machine.missing:
         raise MissingError(_what_is_missing(deployment, out, machine))
-    _place(sources, deployment, out)
+    if any(stage.engine == "torch" for stage in deployment.stages.values()):
+        link_checkpoints(sources.checkpoint, sources.cosyvoice, out)
+    found = _replay(workshop, sources, tensors, example)
     with progress.step("write the manifest"):
         shutil.rmtree(out / WORK, ignore_errors=True)
         (out / UNFINISHED).unlink()
-        content = {"profile": deployment.name, "inputs": follows, "files": manifest.built_files(out)}
+        files = manifest.built_files(out)
+        content = {"profile": deployment.name, "inputs": follows, "replay": found, "files": files}
         manifest.write_manifest(out, content)
 
 
@@ -99,9 +109,10 @@ def _follows(inputs: Mapping[str, Any], deployment: Deployment, machine: Machine
     return {"graphs": inputs, "deployment": described, "target": target, "repository": manifest.template_inputs()}
 
 
-def _write_small_files(
+def write_small_files(
     sources: Sources, deployment: Deployment, info: ModelInfo, tensors: Mapping[str, TensorSource], out: Path
 ) -> None:
+    """All but engines: assets and the model repository."""
     shutil.rmtree(out / "model_repository", ignore_errors=True)
     for folder in ("assets", "graphs"):
         shutil.rmtree(out / folder, ignore_errors=True)
@@ -130,6 +141,21 @@ def _make_engines(workshop: Workshop, machine: Machine) -> None:
         make_llm_engine(workshop, target)
 
 
+def _replay(
+    workshop: Workshop, sources: Sources, tensors: Mapping[str, TensorSource], example: Path | None
+) -> dict[str, str]:
+    """What the replay of the built repository found, by case."""
+    out, progress = workshop.out, workshop.progress
+    if not {stage.engine for stage in workshop.deployment.stages.values()} & {"tensorrt", "tensorrt-llm"}:
+        progress.say("nothing was compiled, so nothing is replayed: `stream-omni replay --repository` does it any time")
+        return {}
+    checkpoint = Checkpoint(sources.checkpoint, tensors, Assets.load(out))
+    folder = workshop.work / "replay"
+    record_cases(checkpoint, folder, progress)
+    with progress.step("replay what is built"):
+        return replay_built(checkpoint, folder, out, example, progress)
+
+
 def _export_alone(workshop: Workshop, name: str) -> None:
     """In the precision that is asked for, or the next one that its weights fit."""
     stage = workshop.deployment.stages[name]
@@ -139,17 +165,6 @@ def _export_alone(workshop: Workshop, name: str) -> None:
             return
         except RangeError as error:
             workshop.progress.say(f"  {name} is not built in {precision}: {error}")
-
-
-def _place(sources: Sources, deployment: Deployment, out: Path) -> None:
-    """Where stages look for what they run."""
-    if plans := plans_of(deployment):
-        made = EngineManifest.load(out)
-        assert made is not None
-        files = {stage: record.plan.file for stage in plans for record in made.stages[stage].graphs.values()}
-        place_plans(deployment, files, out)
-    if any(stage.engine == "torch" for stage in deployment.stages.values()):
-        link_checkpoints(sources.checkpoint, sources.cosyvoice, out)
 
 
 def _what_is_missing(deployment: Deployment, out: Path, machine: Machine) -> str:

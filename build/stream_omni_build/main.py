@@ -26,7 +26,8 @@ A build from the same files does nothing. After a change of the profile alone, o
 
 For a GPU (--target gpu, or gpu-PROFILE) DIR holds TensorRT engines for exactly the GPU and the TensorRT of the machine
 that builds them, each checked against ONNX Runtime in fp32; a stage whose precision does not hold is built in a higher
-one. The profiles are small files that say why: {profiles}. Without a GPU all is done but that.
+one. In the end all of them together are led through questions that were recorded in fp32. The profiles are small files
+that say why: {profiles}. Without a GPU all is done but that.
 """.format(profiles=", ".join(shipped()))
 EPILOG = """\
 examples:
@@ -81,6 +82,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     needed = () if arguments.estimate else ("checkpoint", "cosyvoice", "out")
     if missing := [f"--{name}" for name in needed if getattr(arguments, name) is None]:
         parser.error(f"the following arguments are required: {', '.join(missing)}")
+    if arguments.example and arguments.target == "cpu":
+        parser.error("--example is for GPUs: of a CPU's build, stream-omni replay --published asks it")
     if arguments.estimate and arguments.target == "cpu":
         parser.error("--estimate is for GPUs: give --target gpu, or a profile")
     return arguments
@@ -115,7 +118,7 @@ def _build_gpu(sources: Sources, arguments: argparse.Namespace, progress: Progre
     deployment = read_deployment(arguments.profile or _deployment_of(arguments.target))
     from stream_omni_build.gpu_build import build_gpu  # needs PyTorch
 
-    build_gpu(sources, deployment, arguments.out, progress)
+    build_gpu(sources, deployment, arguments.out, progress, arguments.example)
 
 
 def _deployment_of(target: str) -> str:
@@ -152,6 +155,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="how it is deployed: threads, turns at once, limits (default: as the target)",
     )
     add("--out", type=Path, metavar="DIR", help="where to build; made if missing")
+    add(
+        "--example",
+        type=Path,
+        metavar="DIR",
+        help="of a GPU: a folder with the cat.jpg and cat_color.wav of the reference's repository; what is built must "
+        "give the transcript, the answer and the 38 units that its README prints",
+    )
     add(
         "--estimate",
         action="store_true",

@@ -29,6 +29,7 @@ from stream_omni.tokenizer import Tokenizer, speakable_mask
 from stream_omni.turn import InProcess
 from stream_omni_build.built_runtime import BuiltRuntime
 from stream_omni_build.export import export_graphs
+from stream_omni_build.plain_llama import open_plain
 
 RUNTIMES = ("torch", "onnxruntime")
 
@@ -92,7 +93,10 @@ def open_installation(
         voices = None
         if cosyvoice is not None and info.flow is not None:
             voices = read_voices(cosyvoice / "spk2info.pt", info.flow.speaker_size)
-        yield Installation(model, voices, precision)
+        plain = None
+        if precision not in (None, "fp32"):
+            plain = open_plain(info, table, precision, checkpoint)
+        yield Installation(model, voices, precision, plain)
 
 
 def _open_runtime(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from stream_omni_client import StreamOmniError
 
-from stream_omni_eval.evaluation import RESULT, TURNS, Outcome, Plan, evaluate
+from stream_omni_eval.evaluation import Outcome, Plan, evaluate
 from stream_omni_eval.hearing import Ear
+from stream_omni_eval.losses import RESULT, TURNS, Evaluated, losses, table
 from stream_omni_eval.manifest import ManifestError, read_manifest
 
 REPORT = "report.md"
@@ -38,14 +39,22 @@ source_audio with source_text (a recording of the imitated voice), name
 examples:
   stream-omni eval --manifest questions.jsonl --repository served/demo --out quality
   stream-omni eval --manifest questions.jsonl --url localhost:8001 --out quality --limit 20 --judge none
+  stream-omni eval --manifest questions.jsonl --repository served/gpu-1-24g --out int8 --against bf16 --lose-at-most 2
 """
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0 when all was asked and judged, 1 when it could not be, 2 for what cannot be asked."""
-    arguments = make_parser().parse_args(argv)
+    """Exit code 0 when all was asked and judged, 1 when it could not be, or more was lost than may be; 2 for what
+    cannot be asked."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.lose_at_most is not None and not arguments.against:
+        parser.error("--lose-at-most needs --against, the evaluation that it is held to")
     try:
         items = [item for path in arguments.manifest for item in read_manifest(path)][: arguments.limit]
+        before = Evaluated.read(arguments.against) if arguments.against else None
+        if before:
+            before.require(items)
         ear = _ear(arguments.judge)
         plan = Plan(arguments.streams, arguments.in_one_piece)
         with _server(arguments) as url:
@@ -57,7 +66,22 @@ def main(argv: list[str]) -> int:
         print(f"stream-omni eval: {error}", file=sys.stderr)
         return 1
     _write(outcome, arguments.out)
-    return 0
+    return _compare(before, arguments) if before else 0
+
+
+def _compare(before: Evaluated, arguments: argparse.Namespace) -> int:
+    """Tell what was lost; the exit code, 1 where it is too much."""
+    found = losses(before, Evaluated.read(arguments.out))
+    text = table(found)
+    with (arguments.out / REPORT).open("a", encoding="utf-8") as report:
+        report.write(f"\n{text}")
+    print(text)
+    most = arguments.lose_at_most
+    if most is None or all(loss.worst <= most for loss in found):
+        return 0
+    wrong = ", ".join(f"{loss.mode}: {loss.worst:.1f} points" for loss in found if loss.worst > most)
+    print(f"stream-omni eval: more was lost than {most:g} points ({wrong})", file=sys.stderr)
+    return 1
 
 
 def _write(outcome: Outcome, out: Path) -> None:
@@ -116,6 +140,8 @@ def make_parser() -> argparse.ArgumentParser:
     where.add_argument("--url", help="the gRPC endpoint of a server")
     where.add_argument("--repository", type=Path, metavar="DIR", help="a built directory, to be served for the while")
     add("--out", type=Path, required=True, metavar="DIR", help="where the result goes; made if missing")
+    add("--against", type=Path, metavar="DIR", help="the --out of an earlier evaluation: tell what was lost since")
+    add("--lose-at-most", type=float, metavar="POINTS", help="with --against: exit code 1 where a mode lost more")
     add("--limit", type=_positive, metavar="N", help="only the first N items")
     add(
         "--streams",

@@ -16,6 +16,7 @@ from stream_omni_client import StreamOmni
 
 from stream_omni_eval.asking import Job, Turn, ask_all, jobs_of
 from stream_omni_eval.hearing import Ear, Hearing
+from stream_omni_eval.losses import RESULT, TURNS
 from stream_omni_eval.manifest import Item
 from stream_omni_eval.percentiles import rounded
 from stream_omni_eval.scoring import (
@@ -27,8 +28,6 @@ from stream_omni_eval.scoring import (
     describe_whole,
 )
 from stream_omni_eval.whole import Samples, speak_whole
-
-RESULT, TURNS = "quality.json", "turns.jsonl"
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,16 @@ class Said:
     units: tuple[int, ...]
 
 
-def ask(turns: InProcess, folder: Path) -> Said:
-    """The example's question, asked as a client would; ``folder`` holds :data:`PICTURE` and :data:`SOUND`. Raises
-    FileNotFoundError, and TurnError."""
+def require_files(folder: Path) -> None:
+    """Raises FileNotFoundError where it does not hold :data:`PICTURE` and :data:`SOUND`."""
     if missing := [name for name in (PICTURE, SOUND) if not (folder / name).is_file()]:
         raise FileNotFoundError(f"{folder} lacks {' and '.join(missing)}, which the reference's repository has")
+
+
+def ask(turns: InProcess, folder: Path) -> Said:
+    """The example's question, asked as a client would, from the files in ``folder``. Raises FileNotFoundError, and
+    TurnError."""
+    require_files(folder)
     samples, sample_rate_hz = soundfile.read(folder / SOUND, dtype="float32")
     inputs: dict[str, Array] = {
         "audio": samples,

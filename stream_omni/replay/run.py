@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,20 +12,29 @@ from stream_omni.replay.cases import Case
 from stream_omni.replay.compare import CaseResult, compare
 from stream_omni.replay.fronts import observe_logmel, observe_merge
 from stream_omni.replay.language import Model, observe_transcript, observe_turn
-from stream_omni.replay.reduced import BOUNDS, compare_reduced, teach, unteachable
+from stream_omni.replay.reduced import (
+    Measured,
+    Yardstick,
+    compare_reduced,
+    has_stacks,
+    measure,
+    teach,
+    unteachable,
+)
 from stream_omni.replay.voice import observe_voice
-from stream_omni.runtime.session import Array
+from stream_omni.runtime.session import Array, Runtime
 
 
 @dataclass(frozen=True)
 class Installation:
     """What cases are replayed on. ``voices`` is None where no CosyVoice directory was given. ``precision``: of a
-    runtime that is led step by step and compared within its bounds (:mod:`stream_omni.replay.reduced`); None: one that
-    runs freely and is compared exactly."""
+    runtime that is led step by step and compared within its bounds (:mod:`stream_omni.replay.reduced`), below fp32 in
+    terms of what a ``plain`` runtime loses; None: one that runs freely and is compared exactly."""
 
     model: Model
     voices: dict[str, Array] | None = None
     precision: str | None = None
+    plain: Runtime | None = None
 
 
 @dataclass
@@ -74,26 +84,44 @@ def observe(case: Case, installation: Installation) -> dict[str, Any]:
 def replay(cases: Sequence[Case], installation: Installation, report: Callable[[str], None]) -> Summary:
     """Replay every applicable case; ``report`` gets a line for each as it is done."""
     summary = Summary()
+    plain = None
+    if installation.precision not in (None, "fp32"):
+        plain = measure_plain([case for case in cases if not not_applicable(case, installation)], installation)
     for case in cases:
         if reason := not_applicable(case, installation):
             summary.not_applicable.append(case.name)
             report(f"{case.name:<28} not applicable: {reason}")
             continue
-        result = _replay_one(case, installation)
+        result = _replay_one(case, installation, plain)
         summary.results.append(result)
         report(result.line())
     return summary
 
 
-def _replay_one(case: Case, installation: Installation) -> CaseResult:
+def _replay_one(case: Case, installation: Installation, plain: Yardstick | None) -> CaseResult:
     try:
         if installation.precision is None:
             return compare(case, observe(case, installation))
-        model, taught = teach(case, installation.model)
-        observed = observe(case, dataclasses.replace(installation, model=model))
-        return compare_reduced(case, observed, taught, BOUNDS[installation.precision])
+        return compare_reduced(case, installation.precision, _lead(case, installation), plain)
     except Exception as error:  # one case that cannot run must not hide the others
         return CaseResult.failed(case.name, f"{type(error).__name__}: {error}")
+
+
+def _lead(case: Case, installation: Installation) -> Measured:
+    model, taught = teach(case, installation.model)
+    return measure(case, observe(case, dataclasses.replace(installation, model=model)), taught)
+
+
+def measure_plain(cases: Sequence[Case], installation: Installation) -> Yardstick:
+    """What the plain runtime loses in those that have Llama's stacks. Raises ValueError where there is none."""
+    if installation.plain is None:
+        raise ValueError(f"{installation.precision} is compared with a plain runtime, and there is none")
+    model = dataclasses.replace(installation.model, runtime=installation.plain)
+    plain, found = dataclasses.replace(installation, model=model), []
+    for case in filter(has_stacks, cases):
+        with suppress(Exception):  # a case that cannot run says so when it is compared
+            found.append(_lead(case, plain))
+    return Yardstick.of(found)
 
 
 def not_applicable(case: Case, installation: Installation) -> str | None:

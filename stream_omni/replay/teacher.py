@@ -17,6 +17,7 @@ from stream_omni.replay.cases import Case
 from stream_omni.runtime.memory import memory_of
 from stream_omni.runtime.prefill import chunk_tokens_of
 from stream_omni.runtime.session import Array, Runtime, Session
+from stream_omni.text_engine import FROM_EMBEDS, TextRequest
 
 
 @dataclass
@@ -87,8 +88,7 @@ class TaughtLabels:
 
 
 class RecordedText:
-    """In place of an ``llm`` whose logits nobody can see (TensorRT-LLM's): the recorded ids, so that speech can be
-    compared all the same."""
+    """In place of an ``llm``: the recorded ids, and after them the end."""
 
     def __init__(self, info: ModelInfo, ids: Sequence[int]) -> None:
         self._info, self._ids = info, [*ids, info.vocabulary.eot]
@@ -103,6 +103,40 @@ class RecordedText:
         return {"last_hidden": np.zeros((rows, self._info.llama.hidden), np.float32), "logits": logits}
 
 
+class AskedText(RecordedText):
+    """In place of an ``llm`` whose logits nobody can see (TensorRT-LLM's): before each recorded id goes on, ``engine``
+    (a text engine of one slot) is asked what would come next, with all that came before as its prompt. By how much it
+    preferred another id is not known, and noted as 0."""
+
+    def __init__(self, engine: Any, info: ModelInfo, ids: Sequence[int], choices: Choices) -> None:
+        super().__init__(info, ids)
+        self._engine, self._recorded, self._choices = engine, list(ids), choices
+        self._before: list[Array] = []  # ids [T], piece by piece
+        self._embeds: list[Array] = []
+
+    def run(self, inputs: Mapping[str, Array], caches: Sequence[Any] = ()) -> dict[str, Any]:
+        (ids,), (embeds,) = inputs["ids"], inputs["embeds"]
+        self._before.append(np.array(ids))
+        self._embeds.append(np.array(embeds[ids == FROM_EMBEDS]))
+        if len(inputs["rows"]) and self._step < len(self._recorded):
+            self._choices.note(self._ask(), self._recorded[self._step], 0.0)
+        return super().run(inputs, caches)
+
+    def _ask(self) -> int:
+        """Raises RuntimeError where the engine fails."""
+        request = TextRequest(np.concatenate(self._before), np.concatenate(self._embeds), 1, stop_ids=())
+        self._engine.start(0, request)
+        said: list[int] = []
+        finish = None
+        while finish is None:
+            for event in self._engine.step():
+                said += event.ids
+                finish = event.finish
+                if finish == "error":
+                    raise RuntimeError(event.message)
+        return said[0]
+
+
 class TaughtRuntime:
     """A runtime whose loops are led along one case. ``text``, ``speech`` and ``labels``: what they chose themselves."""
 
@@ -115,7 +149,8 @@ class TaughtRuntime:
         if "llm_ids" in fields and self.shows_text:
             self._taught["llm"] = TaughtSession(runtime.session("llm"), fields["llm_ids"], self.text)
         elif "llm_ids" in fields:
-            self._taught["llm"] = RecordedText(info, fields["llm_ids"])
+            engine = runtime.text_engine(runtime, info, 1, 0)  # type: ignore[attr-defined]
+            self._taught["llm"] = AskedText(engine, info, fields["llm_ids"], self.text)
         if "steps" in fields:
             row_of = {token: row for row, token in enumerate(info.speech_ids)}
             rows = [row_of[token] for token in fields["out_ids"]]

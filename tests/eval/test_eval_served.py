@@ -55,6 +55,26 @@ def test_all_modes_are_asked_and_told(
     }
 
 
+def test_nothing_is_lost_against_the_same(
+    url: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And more than may be is a failure: the earlier answers are made out to have been right."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    asked = ["--manifest", str(manifest), "--url", url, "--judge", "none", "--streams", "1", "--no-whole"]
+    assert command.main([*asked, "--out", str(first)]) == 0
+    held = [*asked, "--out", str(again), "--against", str(first), "--lose-at-most", "0"]
+    assert command.main(held) == 0
+    assert "| answers of the same words, % | 100.0 | 100.0 | 100.0 | 100.0 |" in capsys.readouterr().out
+    assert "right answers lost, points" in (again / "report.md").read_text(encoding="utf-8")
+    result = json.loads((first / "quality.json").read_text(encoding="utf-8"))
+    result["values"]["modes"]["text to text"]["answers"]["share"] = 1.0
+    (first / "quality.json").write_text(json.dumps(result), encoding="utf-8")
+    assert command.main(held) == 1
+    assert "more was lost than 0 points (text to text: 100.0 points)" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main([*asked, "--out", str(again), "--lose-at-most", "0"])
+
+
 def test_pieces_begin_where_frames_do(url: str, manifest: Path) -> None:
     """Else joins would be looked for in the wrong places."""
     from stream_omni_client import StreamOmni

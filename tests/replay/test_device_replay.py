@@ -18,7 +18,7 @@ from stream_omni.graphs import graphs
 from stream_omni.networks import make_network
 from stream_omni.replay.cases import read_cases, speakable_of
 from stream_omni.replay.language import Model
-from stream_omni.replay.reduced import BOUNDS, compare_reduced, teach
+from stream_omni.replay.reduced import compare_reduced, measure, teach
 from stream_omni.replay.run import Installation, observe
 from stream_omni.replay.run import replay as replay_cases
 from stream_omni.runtime.device_session import DeviceSession, TwoBestThere
@@ -143,7 +143,8 @@ def test_a_step_that_prefers_another_id_is_seen(fixtures_dir: Path, tiny_checkpo
     wrong = dataclasses.replace(case, fields=dict(case.fields))
     wrong.fields["llm_ids"] = [case.fields["llm_ids"][0], 5, *case.fields["llm_ids"][2:]]
     model, taught = teach(wrong, here.model)
-    result = compare_reduced(wrong, observe(wrong, dataclasses.replace(here, model=model)), taught, BOUNDS["bf16"])
+    seen = measure(wrong, observe(wrong, dataclasses.replace(here, model=model)), taught)
+    result = compare_reduced(wrong, "fp32", seen, None)
     assert not result.ok
     assert {difference.field for difference in result.differences if not difference.ok} >= {"text ids"}
     assert taught.text.made == len(case.fields["llm_ids"]) and taught.speech.made == len(case.fields["out_ids"])

@@ -120,7 +120,7 @@ def _blocks(tensor: Stored, values: Array) -> Iterator[Array]:
         raise RangeError(f"{' and '.join(tensor.weight.sources)} hold numbers that are not finite")
     for begin in range(0, len(rows), step):
         block = np.ascontiguousarray(rows[begin : begin + step])
-        yield _narrow(block, tensor) if own is None else _codes(block, own, tensor.form)
+        yield _narrow(block, tensor) if own is None else codes_of(block, own, tensor.form)
 
 
 def scales(matrix: Array, codes: str, form: str) -> Array:
@@ -131,7 +131,8 @@ def scales(matrix: Array, codes: str, form: str) -> Array:
     return steps
 
 
-def _codes(block: Array, scale: Array, form: str) -> Array:
+def codes_of(block: Array, scale: Array, form: str) -> Array:
+    """Rows of a matrix [inputs, outputs] in the steps ``scale`` [outputs] of each column."""
     limit = FORMS[form].limit
     steps = np.clip(block / scale, -limit, limit)  # a step that was rounded down counts a little beyond
     return np.rint(steps).astype(np.int8) if form == "int8" else steps.astype(FORMS[form].dtype)

@@ -18,6 +18,7 @@ import numpy as np
 from stream_omni.assets import Assets
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
+from stream_omni.networks import SOURCE_OF
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.weights import TensorSource
 from stream_omni_build.deployment import Deployment, Stage
@@ -34,6 +35,7 @@ from stream_omni_build.engines.engine_manifest import (
 from stream_omni_build.engines.recording import FED_BY, STEPS, Call, Turns, load_calls, record_stage, save_calls
 from stream_omni_build.engines.shapes import Profile, profiles
 from stream_omni_build.engines.verify import Check, Runner, Settled, check_engine, settle
+from stream_omni_build.engines.yardstick import lost_in
 from stream_omni_build.export import write_graphs
 from stream_omni_build.manifest import digest_file
 from stream_omni_build.progress import Progress
@@ -154,8 +156,13 @@ class Workshop:
             with self._timed(name, "compile"), self.progress.step(f"compile {name} in {precision}"):
                 maker.compile(path, profiles(graphs(self.info)[name], self.info, self.deployment), plan)
             with self._timed(name, "verify"), self.progress.step(f"check {name}"):
-                checks[name] = check_engine(name, precision, maker.runner(name, path, plan), self.recorded(name))
+                checks[name] = self._check(name, precision, maker.runner(name, path, plan))
         return checks
+
+    def _check(self, name: str, precision: str, runner: Runner) -> Check:
+        graph, calls = graphs(self.info)[name], self.recorded(name)
+        lost = lost_in(precision, graph, self.info, self.sources[SOURCE_OF[name]], calls)
+        return check_engine(name, precision, runner, calls, lost)
 
     def _describe(self, stage: Stage, settled: Settled, target: Target) -> StageRecord:
         records = {}
