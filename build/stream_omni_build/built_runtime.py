@@ -61,4 +61,6 @@ def _read(out: Path, stage: str) -> tuple[Chosen, int]:
     path = out / "model_repository" / stage / "config.pbtxt"
     config: Any = text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     gpu = config.instance_group[0].gpus[0] if config.instance_group[0].gpus else 0
+    if config.platform == "tensorrt_plan":
+        return Chosen("tensorrt", "fp16"), gpu
     return Chosen(**json.loads(config.parameters["runtime"].string_value)), gpu

@@ -24,6 +24,7 @@ from stream_omni_build.assets import require_asset_files, write_assets
 from stream_omni_build.build import UNFINISHED, Sources, require_own
 from stream_omni_build.build_estimate import require_disk, tell_estimate
 from stream_omni_build.deployment import Deployment
+from stream_omni_build.engines.engine_manifest import EngineManifest
 from stream_omni_build.engines.gpu import Machine, look
 from stream_omni_build.engines.llm_engine import make_llm_engine
 from stream_omni_build.engines.stored_weights import RangeError
@@ -31,7 +32,7 @@ from stream_omni_build.engines.tensorrt_maker import TensorRtMaker
 from stream_omni_build.engines.verify import LADDER
 from stream_omni_build.engines.workshop import WORK, Workshop
 from stream_omni_build.failures import BuildFailure
-from stream_omni_build.gpu_repository import deployed, link_checkpoints, render_deployment
+from stream_omni_build.gpu_repository import deployed, link_checkpoints, place_plans, plans_of, render_deployment
 from stream_omni_build.graph_options import with_units_alone
 from stream_omni_build.progress import Progress
 
@@ -74,8 +75,7 @@ def build_gpu(
     _make_engines(workshop, machine)
     if machine.missing:
         raise MissingError(_what_is_missing(deployment, out, machine))
-    if any(stage.engine == "torch" for stage in deployment.stages.values()):
-        link_checkpoints(sources.checkpoint, sources.cosyvoice, out)
+    _place(sources, deployment, out)
     found = _replay(workshop, sources, tensors, example)
     with progress.step("write the manifest"):
         shutil.rmtree(out / WORK, ignore_errors=True)
@@ -165,6 +165,17 @@ def _export_alone(workshop: Workshop, name: str) -> None:
             return
         except RangeError as error:
             workshop.progress.say(f"  {name} is not built in {precision}: {error}")
+
+
+def _place(sources: Sources, deployment: Deployment, out: Path) -> None:
+    """Where stages look for what they run."""
+    if plans := plans_of(deployment):
+        made = EngineManifest.load(out)
+        assert made is not None
+        files = {stage: record.plan.file for stage in plans for record in made.stages[stage].graphs.values()}
+        place_plans(deployment, files, out)
+    if any(stage.engine == "torch" for stage in deployment.stages.values()):
+        link_checkpoints(sources.checkpoint, sources.cosyvoice, out)
 
 
 def _what_is_missing(deployment: Deployment, out: Path, machine: Machine) -> str:

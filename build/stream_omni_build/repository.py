@@ -7,7 +7,7 @@ import json
 import shutil
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.serving.limits import Limits
 
 PACKAGE = Path(__file__).parent
-CONFIG = "config.pbtxt"
+CONFIG, PLAN_CONFIG = "config.pbtxt", "plan.pbtxt"  # of a model run from Python, and by Triton's own TensorRT backend
 _OWN_TABLES = ("shared", "graphs", "limits", "chunks")  # of a profile; the others are named after models
 
 
@@ -54,15 +54,18 @@ def render_repository(profile: Path, info: ModelInfo, voices: list[str], out: Pa
         raise ProfileError(f"{profile}: {error}") from error
 
 
-def render_tables(tables: dict[str, dict[str, Any]], info: ModelInfo, voices: list[str], out: Path) -> None:
-    """The same from a profile's tables."""
+def render_tables(
+    tables: dict[str, dict[str, Any]], info: ModelInfo, voices: list[str], out: Path, plans: Collection[str] = ()
+) -> None:
+    """The same from a profile's tables; models of ``plans`` are run by Triton's own TensorRT backend."""
     tables = dict(tables)
     shared = tables["shared"]
     computed = _ON_CPU | _sizes(info) | _documents(info, voices, tables)
     rendered, used_shared, faults = {}, set(), []
     for folder in _model_folders():
         own = tables.pop(folder.name, {})
-        template = string.Template((folder / CONFIG).read_text(encoding="utf-8"))
+        source = folder / (PLAN_CONFIG if folder.name in plans else CONFIG)
+        template = string.Template(source.read_text(encoding="utf-8"))
         wanted = set(template.get_identifiers())
         values = computed | shared | own
         used_shared |= wanted & shared.keys() - own.keys()
@@ -74,7 +77,8 @@ def render_tables(tables: dict[str, dict[str, Any]], info: ModelInfo, voices: li
     if faults:
         raise ProfileError("; ".join(faults))
     for folder, config in rendered.items():
-        _write_model(sorted((folder / "1").glob("*.py")), config, out / "model_repository" / folder.name)
+        modules = [] if folder.name in plans else sorted((folder / "1").glob("*.py"))
+        _write_model(modules, config, out / "model_repository" / folder.name)
 
 
 def _write_model(modules: list[Path], config: str, target: Path) -> None:
@@ -119,6 +123,7 @@ def _sizes(info: ModelInfo) -> dict[str, int]:
         "bottom_caches": 2 * info.llama.bottom_layers,
         "image_size_px": info.vision.image_size_px,
         "image_patches": info.vision.patches,
+        "vision_width": info.vision.width,
         "speaker_size": info.flow.speaker_size,
         "mel_channels": info.flow.mel_channels,
         "harmonics": info.vocoder.harmonics,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,24 @@ def find_plans(artifacts: Path, stage: str, machine: Machine) -> Plans:
         if fault := _fault(files[graph], made["plan"]):
             raise _mismatch(artifacts, content, fault)
     return Plans(record["precision"], files)
+
+
+def check_placed_plans(artifacts: Path) -> None:
+    """Of the stages that Triton's own TensorRT backend runs: their plan is the one of the manifest. Nothing is done for
+    a build without engines. Raises EngineMismatchError."""
+    if not (artifacts / FOLDER / NAME).is_file():
+        return
+    content = _read(artifacts)
+    for stage, path in placed_plans(artifacts):
+        (made,) = content["stages"][stage]["graphs"].values()
+        if fault := _fault(path, made["plan"]):
+            raise _mismatch(artifacts, content, fault)
+
+
+def placed_plans(artifacts: Path) -> Iterator[tuple[str, Path]]:
+    """Stages whose plan lies in the model repository."""
+    for path in sorted((artifacts / "model_repository").glob("*/1/model.plan")):
+        yield path.parents[1].name, path
 
 
 def _read(artifacts: Path) -> dict[str, Any]:

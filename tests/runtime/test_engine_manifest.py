@@ -19,7 +19,13 @@ from stream_omni_build.engines.engine_manifest import (
 from stream_omni_build.engines.llm_engine import describe_engine
 from stream_omni_build.manifest import digest_file
 
-from stream_omni.runtime.engine_manifest import EngineMismatchError, Machine, check_machine, find_plans
+from stream_omni.runtime.engine_manifest import (
+    EngineMismatchError,
+    Machine,
+    check_machine,
+    check_placed_plans,
+    find_plans,
+)
 
 HERE = Machine("10.14.1.48", "NVIDIA A100-SXM4-80GB", "8.0")
 PLANS = {"flow_encoder": b"first plan", "flow_estimator": b"second plan", "vision_encoder": b"third plan"}
@@ -46,6 +52,9 @@ def out(tmp_path: Path) -> Path:
     }
     target = Target(HERE.tensorrt, "tensorrt", HERE.gpu, HERE.compute_capability)
     EngineManifest(target, {"name": "gpu-1"}, stages).save(tmp_path)
+    placed = tmp_path / "model_repository" / "vision_encoder" / "1" / "model.plan"
+    placed.parent.mkdir(parents=True)
+    placed.write_bytes(PLANS["vision_encoder"])
     return tmp_path
 
 
@@ -55,6 +64,7 @@ def test_plans_of_this_machine_are_found_in_the_precision_that_they_ended_up_in(
     assert {name: path.read_bytes() for name, path in found.files.items()} == {
         name: PLANS[name] for name in ("flow_encoder", "flow_estimator")
     }
+    check_placed_plans(out)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +118,12 @@ def test_a_plan_that_is_not_the_built_one_is_refused(out: Path) -> None:
     assert "has 3 bytes instead of 11" in damaged(out, find)
     plan.unlink()
     assert "flow_estimator.plan is missing" in damaged(out, find)
+
+
+def test_a_plan_that_triton_runs_by_itself_is_held_to_the_manifest(out: Path, tmp_path_factory: Any) -> None:
+    (out / "model_repository" / "vision_encoder" / "1" / "model.plan").write_bytes(b"wrong plan")
+    assert "model.plan" in damaged(out, lambda: check_placed_plans(out))
+    check_placed_plans(tmp_path_factory.mktemp("of a CPU"))  # which has none
 
 
 def test_a_missing_or_foreign_manifest_is_refused(out: Path) -> None:

@@ -4,6 +4,7 @@ import os
 
 from stream_omni.assets import Assets
 from stream_omni.chunk_schedule import ChunkSchedule
+from stream_omni.runtime.engine_manifest import check_placed_plans
 from stream_omni.serving.dead_engines import DeadEngines
 from stream_omni.serving.edge import artifacts_of, parameter
 from stream_omni.serving.front_door import FrontDoor
@@ -16,6 +17,7 @@ from stream_omni.serving.turn_driver import TurnDriver
 
 class TritonPythonModel:
     def initialize(self, args):
+        check_placed_plans(artifacts_of(args))  # of stages that have no process to do it
         limits = Limits.from_mapping(parameter(args, "info")["limits"])
         driver = TurnDriver(
             Assets.load(artifacts_of(args)),
