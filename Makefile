@@ -77,9 +77,9 @@ test-gpu: $(VENV)/installed ## on a machine with a GPU: numbers, engines and tim
 audit: $(VENV)/audit/installed ## known weaknesses of the pinned dependencies; writes dist/sbom.cdx.json
 	@mkdir -p dist && rm -f dist/audit.json
 	$(VENV)/audit/bin/cyclonedx-py requirements constraints.txt --output-format JSON --output-file dist/sbom.cdx.json
-	@$(VENV)/audit/bin/pip-audit $(AUDIT_FLAGS) --requirement constraints.txt --no-deps --disable-pip \
+	@$(VENV)/audit/bin/pip-audit $(AUDIT_FLAGS) --strict --requirement constraints.txt --no-deps --disable-pip \
 	  --format json --output dist/audit.json; code=$$?; test -s dist/audit.json && exit $$code; \
-	  echo 'make audit: nothing was audited, for the advisory database was not reached (see above): it needs the network'; \
+	  echo 'make audit: not everything was audited (see above): it needs an advisory database that knows each package'; \
 	  exit 2
 
 lint: $(VENV)/installed ## ruff and mypy

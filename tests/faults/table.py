@@ -37,14 +37,14 @@ def table(faults: Sequence[dict[str, Any]]) -> str:
 def _row(how: str, target: str, faults: Sequence[dict[str, Any]]) -> str:
     """Of faults under as many streams."""
     when, streams = Counter(fault["when"] for fault in faults), faults[0].get("streams", 0)
+    under = f"; under {streams} stream{'s' * (streams > 1)}" if streams else ""
     phases = ", ".join(f"{count} {name}" for name, count in when.items())
     endings = sum((Counter(fault["endings"]) for fault in faults), Counter[str]())
     lost = [f"{name} {total:g}" for name in ("leaked", "orphans", "wrong") if (total := sum(f[name] for f in faults))]
     fell = sum(fault["server_fell"] for fault in faults)
     cells = [
         f"{how}, `{target}`",
-        f"{_cases(faults):,} ({phases}{f'; under {streams} streams' if streams else ''})"
-        + (f"; {fell} took tritonserver along" if fell else ""),
+        f"{_cases(faults):,} ({phases}{under})" + (f"; {fell} took tritonserver along" if fell else ""),
         ", ".join(f"{ending} {count}" for ending, count in endings.items()) or "none ran",
         _seconds(fault["told_after_notice_s"] for fault in faults),
         _seconds(fault["noticed_s"] for fault in faults),

@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from stream_omni_client.gateway import strict_json
 from stream_omni_client.gateway.api_errors import ApiError, invalid
 from stream_omni_client.gateway.client_presence import ClientGone
 from stream_omni_client.gateway.settings import GatewayLimits
@@ -26,7 +27,9 @@ async def read_json(request: Request, limits: GatewayLimits) -> dict[str, Any]:
     async with _patience(limits):
         content = b"".join([piece async for piece in _pieces(request, limits)])
     try:
-        value = json.loads(content, parse_constant=_refuse_constant)
+        value = strict_json.loads(content)
+    except strict_json.HalfCharacterError as error:
+        raise invalid(f"the body {error}", None, "invalid_json") from None
     except (ValueError, RecursionError) as error:  # a ValueError that is no JSONDecodeError: a number of 5000 digits
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         raise invalid(f"the body is not JSON{where}", None, "invalid_json") from None
@@ -82,7 +85,3 @@ async def _pieces(request: Request, limits: GatewayLimits) -> AsyncGenerator[byt
 
 def _too_large(limit: int) -> ApiError:
     return ApiError(413, f"the body is larger than {limit} bytes; send smaller pictures or sounds", code="too_large")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

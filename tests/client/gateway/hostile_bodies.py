@@ -38,7 +38,9 @@ def _object(draw: st.DrawFn, needed: Sequence[str] = (), **good: SearchStrategy[
     """The needed fields and some others, all of them good, but for none to two that are anything."""
     chosen = draw(st.sets(st.sampled_from([*good]), max_size=3))
     made = {name: draw(good[name]) for name in good if name in needed or name in chosen}
-    for name in draw(st.lists(st.sampled_from([*good, "colour"]), max_size=draw(st.sampled_from([0, 0, 1, 2])))):
+    for name in draw(
+        st.lists(st.sampled_from([*good, "colour", "\ud800"]), max_size=draw(st.sampled_from([0, 0, 1, 2])))
+    ):
         made[name] = draw(ANY)
     return made
 

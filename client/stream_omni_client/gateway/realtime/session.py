@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_omni_client.gateway import strict_json
 from stream_omni_client.gateway.api_errors import ApiError, invalid, unsupported
 from stream_omni_client.gateway.fields import Fields, fields_of
 from stream_omni_client.gateway.realtime.conversation import Conversation
@@ -111,7 +111,9 @@ class Session:
             limit = self._limits.max_message_bytes
             raise invalid(f"the event has {len(text)} bytes; the limit is {limit}", None, "event_too_large")
         try:
-            value = json.loads(text)
+            value = strict_json.loads(text)
+        except strict_json.HalfCharacterError as error:
+            raise invalid(f"the event {error}", None, "invalid_json") from None
         except (ValueError, RecursionError):
             raise invalid("the event is not JSON", None, "invalid_json") from None
         if not isinstance(value, dict):
