@@ -15,7 +15,7 @@ from typing import Any
 from google.protobuf import text_format
 from stream_omni_build.build import Sources, build
 from stream_omni_build.progress import Progress
-from stream_omni_build.random_checkpoint import DEFAULT_SEED, write_random_checkpoint
+from stream_omni_build.random_checkpoint import DEFAULT_SEED, RefusedError, write_random_checkpoint
 from stream_omni_build.random_sizes import SIZES
 from stream_omni_build.repository import find_profile
 from tritonclient.grpc import model_config_pb2
@@ -52,7 +52,12 @@ class Subject:
 def random_subject(size: str, cache: Path) -> Subject:
     """A random checkpoint, made and built in ``cache`` on first use, with the shipped profile for CPUs."""
     cache.mkdir(parents=True, exist_ok=True)
-    checkpoint, cosyvoice = write_random_checkpoint(SIZES[size], cache, DEFAULT_SEED)
+    try:
+        checkpoint, cosyvoice = write_random_checkpoint(SIZES[size], cache, DEFAULT_SEED)
+    except RefusedError:  # what an earlier version kept there
+        for kept in cache.glob(f"*-{size}"):
+            shutil.rmtree(kept)
+        checkpoint, cosyvoice = write_random_checkpoint(SIZES[size], cache, DEFAULT_SEED)
     progress = Progress(lambda line: print(line, file=sys.stderr))
     served = cache / f"served-{size}"
     build(Sources(checkpoint, cosyvoice), find_profile("cpu"), served, progress)
