@@ -19,8 +19,8 @@ from tests.build.test_packaging import output_of
 
 # of the base images: python:3.11-slim-bookworm, and that of NVIDIA's image
 PYTHON_OF = {"gateway": "3.11", "cpu": "3.11", "server": "3.12"}
-# Debian 12 has glibc 2.36, NVIDIA's Ubuntu 24.04 2.39: wheels that say so or less can be installed there
-PLATFORMS = ["manylinux2014_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64"]
+GLIBC_MINOR = 36  # of Debian 12 (NVIDIA's Ubuntu 24.04 has 39): wheels for that or less can be installed there
+PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(GLIBC_MINOR, 4, -1)] + ["manylinux2014_x86_64"]
 
 
 @pytest.fixture(scope="module")
