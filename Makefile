@@ -11,9 +11,12 @@ PIP_FLAGS ?= -q --no-compile
 AUDIT_FLAGS ?= # for example --vulnerability-service osv
 # what `make eval` asks
 MANIFEST ?= build/demo/held_out/questions.jsonl
+# where the chart's claims are tested, quick tests and slow ones
+K8S_TESTS := tests/helm tests/monitoring tests/k8s tests/benchmarks/test_capacity.py tests/serving/test_drain_command.py \
+  tests/serving/test_launcher.py tests/serving/test_api_keys.py tests/client/test_connection_care.py
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
-.PHONY: help demo test test-faults test-engines test-realsize test-images test-gpu test-k8s audit lint serve talk eval train-demo bench soak bench-full clean
+.PHONY: help demo test test-faults test-engines test-realsize test-images test-gpu test-k8s audit lint serve talk eval train-demo bench soak capacity bench-full clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -59,8 +62,8 @@ test-faults: $(VENV)/installed ## the slow tests: fuzzing at length, a server br
 	$(BIN)/python -m pytest -m faults
 	$(BIN)/python -m tests.faults.table
 
-test-k8s: $(VENV)/installed ## the slow tests of what runs in a cluster: several real servers, Envoy, Prometheus
-	$(BIN)/python -m pytest -m k8s
+test-k8s: $(VENV)/installed ## the chart, dashboards, alerts and scaling, all tests: several real servers, Envoy, Prometheus; half an hour
+	$(BIN)/python -m pytest -m 'not faults and not engines and not gpu' -v -s -rs --durations=20 $(K8S_TESTS)
 
 test-engines: $(VENV)/installed ## every stage at its real size through TensorRT's compiler, on a machine without a GPU
 	$(BIN)/python -m pytest -m engines
@@ -108,6 +111,12 @@ bench: $(VENV)/installed ## measure speed and memory, some minutes; on a machine
 
 soak: $(VENV)/installed ## a server at capacity with cancels, for MINUTES (60): fails where anything that it holds grows
 	$(BIN)/python -m benchmarks endure --minutes $(MINUTES)
+
+capacity: $(VENV)/installed ## how many turns the demo's server answers at once in time; the chart's default target follows from it
+	$(BIN)/python -m stream_omni_build.demo --served $(SERVED) --only-build
+	$(BIN)/python -m benchmarks capacity --served $(SERVED)/demo --first-audio-ms 1000 --most 16
+	$(BIN)/python -m benchmarks plot
+	$(BIN)/python -m stream_omni_chart
 
 bench-full: $(VENV)/installed ## the same with as many rounds as quoted numbers need, about two hours
 	$(BIN)/python -m benchmarks run --plan full

@@ -11,6 +11,7 @@ import argparse  # noqa: E402
 import json  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
+from functools import partial  # noqa: E402
 from importlib import import_module  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -93,7 +94,8 @@ def _find_capacity(arguments: argparse.Namespace) -> int:
     goal = capacity.Goal(arguments.first_audio_ms, arguments.most, arguments.turns)
     arguments.cache.mkdir(parents=True, exist_ok=True)
     place = arguments.url or Subject(arguments.served, arguments.cache)
-    path = capacity.run(goal, arguments.manifest, arguments.answer_s, place, arguments.results)
+    say = partial(print, flush=True)
+    path = capacity.run(goal, arguments.manifest, arguments.answer_s, place, arguments.profile, arguments.results, say)
     print(path, capacity.summary(json.loads(path.read_text(encoding="utf-8"))), sep="\n")
     return 0
 
@@ -138,6 +140,7 @@ def _add_capacity(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--url", metavar="HOST:PORT", help="a server that runs, with nobody else on it")
     place.add_argument("--served", type=Path, metavar="DIR", help="start one from what `stream-omni build` wrote")
     add = parser.add_argument
+    add("--profile", default="cpu", metavar="NAME", help="that the server was built with, for the record (%(default)s)")
     add("--first-audio-ms", type=float, default=600, metavar="MS", help="what is in time (default: %(default)g)")
     add("--most", type=int, default=64, metavar="N", help="streams that are tried (default: %(default)s)")
     add("--turns", type=int, default=40, metavar="N", help="judged at each level, at least (default: %(default)s)")

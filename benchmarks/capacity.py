@@ -71,9 +71,16 @@ class Level:
 
 
 def run(
-    goal: Goal, manifest: Path, answer_s: float, place: Subject | str, folder: Path, say: Callable[[str], None] = print
+    goal: Goal,
+    manifest: Path,
+    answer_s: float,
+    place: Subject | str,
+    profile: str,
+    folder: Path,
+    say: Callable[[str], None] = print,
 ) -> Path:
-    """``place``: the address of a server, or what one is started from. Writes the result file."""
+    """``place``: the address of a server, or what one is started from; ``profile``: what it was built with. Writes the
+    result file."""
     named = {"server": place} if isinstance(place, str) else {"served": place.served.name}
     parameters = {
         "first_audio_ms": goal.first_audio_ms,
@@ -81,6 +88,7 @@ def run(
         "most_streams": goal.most_streams,
         "questions": manifest.name,
         "answer_s_at_most": answer_s,
+        "profile": profile,
         **named,
     }
     with _asker(place, goal.most_streams) as asker:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from stream_omni_chart.values_file import Value
+from stream_omni_chart.values_file import Value, ValuesError
 
 BEGIN, END = "<!-- values: python -m stream_omni_chart -->\n", "<!-- end of the values -->\n"
 _LONGEST_DEFAULT = 60
@@ -44,6 +44,9 @@ def _default(value: Value) -> str:
 
 
 def _about(value: Value) -> str:
+    """Raises ValuesError where nothing is said."""
+    if not value.description:
+        raise ValuesError(f"values.yaml: {'.'.join(value.path)} needs a comment that says what it is")
     allowed = value.schema.get("enum")
     choices = f" One of {', '.join(f'`{choice}`' for choice in allowed)}." if allowed else ""
     return (value.description + choices).replace("|", "\\|").strip()

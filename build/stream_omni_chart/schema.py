@@ -83,9 +83,11 @@ def schema_text(values: Sequence[Value]) -> str:
 
 
 def _object(values: Sequence[Value]) -> dict[str, Any]:
+    """All that has a default is there, unless it was taken away: Helm drops what is set to null before it checks."""
     return {
         "type": "object",
         "additionalProperties": False,
+        "required": [value.path[-1] for value in values if "null" not in value.schema.get("type", ())],
         "properties": {value.path[-1]: _schema(value) for value in values},
     }
 

@@ -44,7 +44,10 @@ def read_values(path: Path) -> tuple[Value, ...]:
     return tuple(_value((key,), default, comments) for key, default in yaml.safe_load(text).items())
 
 
-def _value(path: tuple[str, ...], default: Any, comments: dict[tuple[str, ...], list[str]]) -> Value:
+def _value(
+    path: tuple[str, ...], default: Any, comments: dict[tuple[str, ...], list[str]], inherited: str = ""
+) -> Value:
+    """``inherited``: what is said of the mapping that it is in, where nothing is said of itself."""
     lines = comments.get(path, [])
     schema: dict[str, Any] = {}
     for line in lines:
@@ -53,9 +56,12 @@ def _value(path: tuple[str, ...], default: Any, comments: dict[tuple[str, ...], 
                 schema |= json.loads(line.removeprefix(_SCHEMA))
             except ValueError as error:
                 raise ValuesError(f"values.yaml: the @schema of {'.'.join(path)} is no JSON: {error}") from error
-    description = " ".join(line for line in lines if not line.startswith(_SCHEMA))
+    description = " ".join(line for line in lines if not line.startswith(_SCHEMA)) or inherited
     is_section = isinstance(default, dict) and default and "$ref" not in schema
-    inner = tuple(_value((*path, key), value, comments) for key, value in default.items()) if is_section else ()
+    handed_on = description if len(path) > 1 else ""  # that of a whole section stands above its table
+    inner = (
+        tuple(_value((*path, key), value, comments, handed_on) for key, value in default.items()) if is_section else ()
+    )
     return Value(path, default, description, schema, inner)
 
 

@@ -1,4 +1,4 @@
-"""Dashboards as Grafana reads them (10 and newer), as plain JSON: what is not said here is Grafana's own default."""
+"""Dashboards as Grafana reads them (10.4 and newer), as plain JSON: what is not said here is Grafana's own default."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _dashes(legend: str) -> dict[str, Any]:
 
 
 def _legend_and_tooltip() -> dict[str, Any]:
-    legend = {"displayMode": "list", "placement": "bottom", "showLegend": True}
+    legend = {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True}
     return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent import futures
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import grpc
 import pytest
 from stream_omni_client import ConnectionFailed, DeadlineExceeded, StreamOmni, connection
 from stream_omni_client.grpc_channel import OPTIONS
@@ -67,6 +70,41 @@ def test_a_connection_without_turns_is_given_up(protocol_url: str, monkeypatch: 
         assert len(connections(protocol_url) - others) == 1
         until(lambda: connections(protocol_url) <= others)
         assert client.chat("hello").text
+
+
+def test_turns_go_round_the_addresses_of_a_name() -> None:
+    """As DNS gives several for one name: a headless Service's. By a bare channel with the client's own options."""
+    turns: Counter[int] = Counter()
+    with ExitStack() as stack:
+        ports = [stack.enter_context(counting_server(turns)) for _ in range(3)]
+        target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        ask = stack.enter_context(grpc.insecure_channel(target, OPTIONS)).unary_unary("/a/turn")
+        until(lambda: bool(ask(b"", wait_for_ready=True, timeout=10) == b"" and len(turns) == 3))  # all are connected
+        turns.clear()
+        for _ in range(30):
+            ask(b"", timeout=10)
+    assert dict(turns) == dict.fromkeys(ports, 10)
+
+
+@contextmanager
+def counting_server(turns: Counter[int]) -> Iterator[int]:
+    """Its port; ``turns`` counts by it."""
+
+    class Counting(grpc.GenericRpcHandler):
+        def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+            return grpc.unary_unary_rpc_method_handler(self._turn)
+
+        def _turn(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+            turns[port] += 1
+            return b""
+
+    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[Counting()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(0)
 
 
 def connections(url: str) -> set[str]:

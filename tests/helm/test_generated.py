@@ -28,6 +28,24 @@ def test_every_claim_of_the_readme_names_tests_that_are_there() -> None:
         assert tests, f"no test is named: {row}"
         for file, name in tests:
             assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {name}"
+            assert f"{file}::{name}".startswith(_run_by_make()), f"make test-k8s leaves {file}::{name} out"
+
+
+def _run_by_make() -> tuple[str, ...]:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    (paths,) = re.findall(r"^K8S_TESTS := (.*)$", text, re.MULTILINE)
+    return tuple(f"{path}/" if (ROOT / path).is_dir() else path for path in paths.split())
+
+
+def test_a_value_that_nobody_explains_is_told(tmp_path: Path) -> None:
+    from stream_omni_chart.reference import reference
+
+    file = tmp_path / "values.yaml"
+    file.write_text("# of the door\ndoor:\n  # as it is\n  lock: {key: a}\n  size: 1\n")
+    with pytest.raises(ValuesError, match=r"door\.size needs a comment"):
+        reference(read_values(file))
+    file.write_text("# of the door\ndoor:\n  # as it is\n  lock: {key: a}\n")
+    assert '| `door.lock.key` | `"a"` | as it is |' in reference(read_values(file))
 
 
 def test_a_value_without_a_type_is_told(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "nothing would read",
     ),
     "unknown-capacity": (merged(GPU, {"served": {"from": "volume"}}), "the turns at once of its profile"),
+    "unknown-longest-turn": (
+        merged(GPU, {"served": {"from": "volume"}, "server": {"capacity": {"running": 16}}}),
+        "turn_timeout_s of its profile and 5",
+    ),
     "path-of-a-build": (merged(GPU, {"served": {"path": "old"}}), "follows from its key"),
     "fewest-above-most": (
         merged(CPU, {"autoscaling": {"mode": "hpa", "minReplicas": 5}}),

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from stream_omni_build.deployment import read_deployment, shipped
+from stream_omni_build.gpu_repository import render_deployment
+from stream_omni_build.repository import find_profile, render_repository
 
+from stream_omni.model_info import ModelInfo
+from stream_omni.serving.connections import connection_arguments
 from tests.helm.cases import CASES, CPU, GPU
-from tests.helm.chart import ROOT, lint, merged, render
+from tests.helm.chart import CHART, ROOT, Rendered, lint, merged, render
 from tests.helm.test_envoy import cluster
 
 
@@ -34,16 +40,64 @@ def _breaker(values: dict[str, Any]) -> int:
     return int(threshold["max_requests"])
 
 
+def _values_of(profile: str) -> dict[str, Any]:
+    if profile == "cpu":
+        return CPU
+    return merged(GPU, {"build": {"profile": profile}, "gpu": {"count": read_deployment(profile).gpus}})
+
+
 def test_turns_at_once_are_those_of_the_profile() -> None:
     profile = tomllib.loads((ROOT / "build/stream_omni_build/profiles/cpu.toml").read_text(encoding="utf-8"))
     assert _breaker(CPU) == profile["shared"]["slots"] + profile["stream_omni"]["waiting"]
-    drain = render(CPU).pod("server")["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    (turns,) = [float(part.partition("=")[2]) for part in drain if part.startswith("--turns-s")]
-    assert turns >= profile["shared"]["turn_timeout_s"] + 5
     for name in shipped():
         deployment = read_deployment(name)
-        values = merged(GPU, {"build": {"profile": name}, "gpu": {"count": deployment.gpus}})
-        assert _breaker(values) == deployment.turns + max(1, deployment.turns // 2)
+        assert _breaker(_values_of(name)) == deployment.turns + max(1, deployment.turns // 2)
+
+
+@pytest.mark.parametrize("profile", ["cpu", *shipped()])
+def test_a_drain_waits_for_the_longest_turn_of_the_profile(profile: str, built_directory: Path, tmp_path: Path) -> None:
+    """As long as Triton keeps a connection for it, by the configuration that the build writes; Envoy waits as long."""
+    info = ModelInfo.load(built_directory / "assets" / "model.json")
+    if profile == "cpu":
+        render_repository(find_profile("cpu"), info, ["default"], tmp_path)
+    else:
+        render_deployment(read_deployment(profile), info, ["default"], tmp_path)
+    *_, grace = connection_arguments(tmp_path / "model_repository", age_s=600)
+    found = render(_values_of(profile))
+    turns_s = _turns_s(found)
+    assert grace == f"--grpc-max-connection-age-grace={1000 * turns_s}"
+    *_, envoys_s = found.pod("envoy")["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert int(envoys_s) == turns_s
+
+
+def test_who_serves_a_volume_says_how_long_its_turns_may_be() -> None:
+    found = render(CASES["volume"])
+    assert _turns_s(found) == 125
+    assert found.pod("server")["spec"]["terminationGracePeriodSeconds"] == 10 + 125 + 30 + 10
+
+
+def _turns_s(found: Rendered) -> int:
+    drain = found.pod("server")["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    (turns,) = [part.partition("=")[2] for part in drain if part.startswith("--turns-s")]
+    return int(turns)
+
+
+def test_the_target_is_seven_tenths_of_what_was_measured() -> None:
+    """Of the profile's places where it was not measured, or where the places are others."""
+    measured = yaml.safe_load((CHART / "measured" / "capacity.yaml").read_text(encoding="utf-8"))
+    for profile in ("cpu", *shipped()):
+        values = merged(_values_of(profile), {"autoscaling": {"mode": "hpa"}})
+        places = 8 if profile == "cpu" else read_deployment(profile).turns
+        assert _target(values) == max(1, 7 * min(places, measured.get(profile, places)) // 10), profile
+    own = {"autoscaling": {"mode": "hpa"}, "server": {"capacity": {"running": 20}}}
+    assert _target(merged(CPU, own)) == 14
+    assert _target(merged(CPU, own, {"autoscaling": {"turnsPerReplica": 3}})) == 3
+
+
+def _target(values: dict[str, Any]) -> int:
+    (metric, _) = render(values).one("HorizontalPodAutoscaler")["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] == "stream_omni_demand_streams"
+    return int(metric["pods"]["target"]["averageValue"])
 
 
 def test_engines_have_a_key_of_all_that_they_depend_on() -> None:

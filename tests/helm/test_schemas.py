@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_that_check_notices_unknown_fields_wrong_values_and_missing_ones() -> No
 
 
 def wrong_with(resources: list[Manifest]) -> str:
-    folder = programs.node_packages()
+    folder = programs.node_packages(Path(__file__).parent / "custom_resources")
     node = shutil.which("node")
     assert node
     told = json.dumps(resources)

@@ -9,7 +9,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.helm.cases import CPU, GPU
@@ -17,13 +18,19 @@ from tests.helm.chart import CHART, Refused, merged, render
 from tests.helm.test_schemas import MINORS, check, is_custom
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 REASONS = [
     re.compile(re.sub(r"%[sdv]", ".*", re.escape(words)))
     for words in re.findall(
         r'fail \(?(?:printf )?"([^"]+)"', (CHART / "templates/_checks.tpl").read_text(encoding="utf-8")
     )
 ]
-QUIET = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUIET = settings(
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    phases=[Phase.explicit, Phase.generate],  # an example is a run of helm: to shrink one takes longer than to read it
+)
 _MIXED = st.one_of(
     st.none(), st.booleans(), st.integers(-5, 70_000), st.text(max_size=20), st.just([]), st.just({"x": 1})
 )
@@ -114,7 +121,7 @@ def some_values(draw: st.DrawFn) -> dict[str, Any]:
 
 def holds(values: dict[str, Any]) -> None:
     """It renders to what Kubernetes takes in, or the chart says why it cannot work."""
-    jsonschema.validate(values, SCHEMA)
+    jsonschema.validate(merged(DEFAULTS, values), SCHEMA)
     try:
         found = render(values)
     except Refused as refused:
@@ -133,7 +140,7 @@ def test_what_the_schema_lets_in_works_or_is_refused_with_a_reason(values: dict[
 
 @pytest.mark.k8s
 @given(some_values())
-@settings(QUIET, max_examples=200)
+@settings(QUIET, max_examples=400)
 def test_the_same_many_times(values: dict[str, Any]) -> None:
     holds(values)
 
@@ -146,10 +153,10 @@ def _spoilt(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 @pytest.mark.k8s
 @given(st.sampled_from(leaves(SCHEMA)), _MIXED)
-@settings(QUIET, max_examples=100)
+@settings(QUIET, max_examples=200)
 def test_helm_refuses_what_the_schema_does_not_let_in(leaf: tuple[tuple[str, ...], dict[str, Any]], value: Any) -> None:
     values = _spoilt(leaf[0], value)
-    if jsonschema.Draft7Validator(SCHEMA).is_valid(values):
+    if jsonschema.Draft7Validator(SCHEMA).is_valid(merged(DEFAULTS, values)):
         return
     with pytest.raises(Refused, match="don't meet the specifications of the schema"):
         render(values)
@@ -163,6 +170,14 @@ def test_a_misspelt_key_is_refused_at_every_depth(helm: int) -> None:
     for path in ((), ("server",), ("server", "drain"), ("gateway", "service")):
         with pytest.raises(Refused, match="replicass"):
             render(_spoilt((*path, "replicass"), 2), helm)
+
+
+def test_a_value_that_is_taken_away_is_refused_but_where_the_chart_knows_what_to_do() -> None:
+    """Helm drops what is set to null, and templates would write nothing in its place."""
+    for path in (("server", "ports", "grpc"), ("envoy", "replicas"), ("gateway", "service")):
+        with pytest.raises(Refused, match=rf"missing propert(y|ies) '{path[-1]}'|{path[-1]} is required"):
+            render(_spoilt(path, None))
+    assert render(_spoilt(("server", "capacity", "waiting"), None)).objects == render(CPU).objects
 
 
 def _at(schema: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Deployment:
         for thread in self._leaving:
             thread.join()
         for replica in self._replicas.values():
+            self._note_start(replica)
             replica.close()
 
     @property
@@ -64,6 +65,22 @@ class Deployment:
         for replica in self._replicas.values():
             replica.wait_until_ready()
 
+    def failures(self) -> list[str]:
+        """What the servers' logs say of turns that failed, with the cause that clients are not told."""
+        return [line for log in sorted(self.folder.glob("omni-server-*.log")) for line in failures_in(log)]
+
     def _end(self, number: int) -> None:
+        self._note_start(self._replicas[number])
         self.endings.append(self._replicas[number].end())
         del self._replicas[number]
+
+    def _note_start(self, replica: Replica) -> None:
+        if replica.started_in_s is not None:
+            self.starts_s.append(replica.started_in_s)
+
+
+def failures_in(log: Path) -> list[str]:
+    """Of a server's JSON log: turns and stages that failed, and owners that an engine gave up."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    told = ('"event": "stage_failed"', '"event": "turn_failed"', "has not polled for")
+    return [f"{log.stem}: {line}" for line in lines if any(words in line for words in told)]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -34,6 +34,7 @@ QUIET_S, FULL_S = 15.0, 30.0  # before the step, and when all servers are ready 
 WINDOW_S = 300.0  # of the chart, before the first replica may go
 ORDERED_WITHIN_S = 15.0  # of the step: a scrape, and a doubling at each of two decisions
 LONGEST_S = 900.0  # of a phase, on a machine that does other things
+TOLD_EVERY_S = 10.0
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Loop:
     users: Users
     run: Run = field(default_factory=Run)
     began_s: float = field(default_factory=time.monotonic)
+    _told_s: float = 0.0
 
     def until(self, name: str, holds: Any) -> None:
         """Decides every so often until ``holds()``; that moment is ``name``."""
@@ -70,6 +72,7 @@ class Loop:
             self._decide()
             time.sleep(max(0.0, next_s - time.monotonic()))
         self.run.moments_s[name] = time.monotonic() - self.began_s
+        _say(f"{self.run.moments_s[name]:5.0f} s: {name}")
 
     def for_a_while(self, name: str, duration_s: float) -> None:
         until_s = time.monotonic() + duration_s
@@ -95,6 +98,22 @@ class Loop:
                 **{ending: self.users.endings[ending] for ending in ("done", "refused", "dropped")},
             }
         )
+        if now_s - self._told_s > TOLD_EVERY_S:
+            self._told_s = now_s
+            _say(_told(self.run.looks[-1]))
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+def _told(look: Mapping[str, Any]) -> str:
+    streams = " + ".join(f"{value:g}" for value in look["demand"].values()) or "no"
+    return (
+        f"{look['seconds']:5.0f} s: {look['users']} users, {streams} streams, {look['wanted']} servers ordered, "
+        f"{look['ready']} ready, {look['ending']} ending; turns: {look['done']} done, {look['refused']} refused, "
+        f"{look['dropped']} dropped"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +134,9 @@ def run(built_directory: Path, prometheus_folder: Path, tmp_path_factory: pytest
         loop = _loop(rendered, running, deployment, users)
         _step(loop)
         loop.run.report = _report(loop, running)
+    loop.run.report |= {"starts_s": deployment.starts_s, "failures": deployment.failures()}
+    for line in summary(loop.run):
+        _say(line)
     (folder / "run.json").write_text(json.dumps({"moments_s": loop.run.moments_s, "looks": loop.run.looks}))
     yield loop.run
 
@@ -148,6 +170,30 @@ def _report(loop: Loop, running: Prometheus) -> dict[str, Any]:
     }
 
 
+def summary(run: Run) -> list[str]:
+    """The numbers of docs/capacity.md, a line each."""
+    moments_s, looks = run.moments_s, run.looks
+    step_s = moments_s["more users"]
+    starting, full = run.between("more users", "all ready"), run.between("all ready", "fewer users")
+    left_after_s = moments_s["first leaves"] - moments_s["fewer users"]
+    wanted = [look["wanted"] for look in looks]
+    endings = [f"{ending.seconds:.0f} s (of {ending.allowed_s:.0f} s)" for ending in run.report["endings"]]
+    return [
+        f"from {FEW} to {MANY} users until all {MOST_REPLICAS} were ordered: {moments_s['all ordered'] - step_s:.1f} s",
+        f"until all were ready: {moments_s['all ready'] - step_s:.0f} s; meanwhile refused: "
+        f"{starting[-1]['refused'] - starting[0]['refused']}",
+        f"starts: {', '.join(f'{start_s:.0f} s' for start_s in sorted(run.report['starts_s']))}",
+        f"with all: refused {full[-1]['refused'] - full[len(full) // 2]['refused']} in the second half, streams "
+        f"{full[-1]['demand']}",
+        f"from {MANY} to {FEW} users until the first left: {left_after_s:.0f} s",
+        f"changes: {[after - before for before, after in pairwise(wanted) if after != before]}",
+        f"ends: {', '.join(endings)}",
+        f"turns: {looks[-1]['done']} done, {looks[-1]['refused']} refused, {looks[-1]['dropped']} dropped",
+        f"load of the machine in the last minute, five, fifteen: {os.getloadavg()}",
+        *run.report["failures"],
+    ]
+
+
 def test_replicas_are_ordered_in_time_and_as_many_as_the_load_takes(run: Run) -> None:
     assert {look["wanted"] for look in run.looks if look["seconds"] < run.moments_s["more users"]} == {1}
     assert run.moments_s["all ordered"] - run.moments_s["more users"] < ORDERED_WITHIN_S
@@ -173,7 +219,7 @@ def test_it_goes_up_once_and_down_once(run: Run) -> None:
 
 
 def test_no_turn_is_dropped_and_every_replica_ends_cleanly(run: Run) -> None:
-    assert run.report["errors"] == [] and run.looks[-1]["dropped"] == 0
+    assert run.report["errors"] == [] and run.looks[-1]["dropped"] == 0, run.report["failures"]
     assert run.looks[-1]["done"] > 50
     endings = run.report["endings"]
     assert len(endings) == MOST_REPLICAS - 1 and all(ending.is_clean for ending in endings), endings

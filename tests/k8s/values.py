@@ -15,7 +15,8 @@ STAND: dict[str, Any] = merged(
         "server": {"startSeconds": 600, "drain": {"settleSeconds": 5, "turnsSeconds": 90, "timeoutSeconds": 20}},
         "envoy": {"healthCheck": {"intervalSeconds": 1, "timeoutSeconds": 2, "failures": 2}},
         "monitoring": {"podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
-        "autoscaling": {"maxReplicas": MOST_REPLICAS},
+        # 0.7 of the places of these servers: what was measured of the demo says nothing of a tiny random model
+        "autoscaling": {"maxReplicas": MOST_REPLICAS, "turnsPerReplica": 5},
     },
 )
 PLACES = 12  # turns at once, of servers that share thirty

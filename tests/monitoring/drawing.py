@@ -28,6 +28,8 @@ _COLOURS = (
 _LIMIT = "#f2495c"
 _COLUMN_INCHES, _PANEL_INCHES, _HEADER_INCHES, _FOOTER_INCHES = 0.6, 2.75, 0.55, 0.3
 _SHOWN_CURVES = 12
+_LEGEND_POINTS = 6.8
+_LETTER_INCHES = 0.65 * _LEGEND_POINTS / 72  # of the font, on average
 _DPI = 100
 
 
@@ -90,6 +92,7 @@ def _draw_panel(
         _draw_number(axes, panel, curves)
     else:
         _draw_curves(axes, panel, curves, _span_s(answers))
+        place_legend(axes, frame)
 
 
 def _span_s(answers: Answers) -> tuple[float, float]:
@@ -139,7 +142,8 @@ def _draw_curves(axes: Axes, panel: Mapping[str, Any], curves: list[Any], span_s
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     for step in steps[1:]:
         axes.axhline(step["value"], color=_LIMIT, linestyle=":", linewidth=1)
-    _dress(axes, panel["fieldConfig"]["defaults"]["unit"])
+    are_counts = all(float(value).is_integer() for _, _, _, values in curves for value in values)
+    _dress(axes, panel["fieldConfig"]["defaults"]["unit"], are_counts)
     axes.set_xlim(0, ended_s - began_s)
     if not any(max(values) for _, _, _, values in curves) and not steps[1:]:
         axes.set_ylim(0, 1)
@@ -181,29 +185,46 @@ def _say_nothing(axes: Axes) -> None:
     )
 
 
-def _dress(axes: Axes, unit: str) -> None:
+def _dress(axes: Axes, unit: str, are_counts: bool) -> None:
     axes.set_ylim(bottom=0)
     axes.set_axisbelow(True)
     axes.grid(color=_GRID, linewidth=0.6)
     axes.tick_params(colors=_FAINT, labelsize=7.5, length=0)
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=unit == "bool"))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=unit == "bool" or (unit == "short" and are_counts)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _formatted(value, unit)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value) // 60}:{int(value) % 60:02d}"))
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def place_legend(axes: Axes, frame: tuple[float, float, float, float]) -> None:
+    """Below the axes and within ``frame`` (left, bottom, width, height in inches): in as many columns as fit, with as
+    many curves as fit; who is left out is counted."""
     handles, labels = axes.get_legend_handles_labels()
-    width = axes.get_figure().get_size_inches()[0] * axes.get_position().width
-    columns = max(1, int(width / (0.35 + 0.06 * max(map(len, labels)))))
-    more = len(labels) - _SHOWN_CURVES
-    if more > 0:
-        handles, labels = handles[:_SHOWN_CURVES], [*labels[: _SHOWN_CURVES - 1], f"and {more + 1} more"]
-    axes.legend(
+    longest = int((frame[2] - 1.1) / _LETTER_INCHES)
+    labels = [label if len(label) <= longest else f"{label[: longest - 1]}…" for label in labels]
+    for shown in range(min(len(labels), _SHOWN_CURVES), 0, -1):
+        told = labels[:shown]
+        if shown < len(labels):
+            told[-1] = f"and {len(labels) - shown + 1} more"
+        if any(_fits(axes, handles[:shown], told, columns, frame) for columns in range(min(shown, 4), 0, -1)):
+            return
+    legend = axes.get_legend()
+    if legend is not None:
+        legend.remove()
+
+
+def _fits(
+    axes: Axes, handles: Sequence[Any], labels: Sequence[str], columns: int, frame: tuple[float, float, float, float]
+) -> bool:
+    """Makes it the axes' legend, and measures it."""
+    legend = axes.legend(
         handles,
         labels,
         loc="upper left",
         bbox_to_anchor=(-0.02, -0.13),
-        ncols=min(columns, 4),
-        fontsize=6.8,
+        ncols=columns,
+        fontsize=_LEGEND_POINTS,
         labelcolor=_TEXT,
         frameon=False,
         handlelength=1.1,
@@ -211,6 +232,9 @@ def _dress(axes: Axes, unit: str) -> None:
         labelspacing=0.25,
         borderaxespad=0.2,
     )
+    left, bottom, width, _ = frame
+    box = legend.get_window_extent()
+    return box.x1 / _DPI <= left + width and box.y0 / _DPI >= bottom
 
 
 def _formatted(value: float, unit: str) -> str:

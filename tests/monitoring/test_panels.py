@@ -132,7 +132,7 @@ def test_what_was_done_to_the_servers_is_seen(watched: Watched) -> None:
 
 
 def test_the_pictures_are_drawn(watched: Watched, tmp_path: Path) -> None:
-    folder = Path(os.environ.get("STREAM_OMNI_PICTURES", tmp_path))
+    folder = Path(os.environ.get("STREAM_OMNI_PICTURES", tmp_path)) / "monitoring"
     moments = {"killed": KILLED_AFTER, "drained": DRAINED_AFTER}
     told = {name: f"{int(LASTS_S * share) // 60}:{int(LASTS_S * share) % 60:02d}" for name, share in moments.items()}
     note = NOTE.format(processors=os.cpu_count(), **told)

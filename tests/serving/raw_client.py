@@ -60,9 +60,9 @@ class Stream:
         self._answers: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
         self._client = triton.InferenceServerClient(url)
         self._client.start_stream(lambda result, error: self._answers.put((result, error)), headers=headers)
-        self._client.async_stream_infer(
-            "stream_omni", tensors(inputs), request_id=request_id, parameters=parameters or {}
-        )
+        given = tensors(inputs)
+        self.asked_s = time.monotonic()
+        self._client.async_stream_infer("stream_omni", given, request_id=request_id, parameters=parameters or {})
 
     def next(self) -> Response | str:
         """A response, or the message of an error."""

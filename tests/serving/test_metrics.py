@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import tritonclient.grpc as triton
 
 from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.metrics import (
@@ -35,7 +36,8 @@ from stream_omni.serving.metrics import (
 from tests.serving.raw_client import Response, Stream, picture, tone
 from tests.serving.scrape import Scrape, seconds_until
 
-ON_THE_WAY_S = 0.15  # from the front door to a client and back, on a machine that does other things as well
+ON_THE_WAY_S = 0.15  # from a client to the front door and back, at the best of several times
+TAKES = 3
 SAMPLE_RATE_HZ = 22_050
 
 
@@ -67,8 +69,8 @@ class Watched:
 
 
 def watch(url: str, mode: str, **inputs: Any) -> Watched:
-    watched = Watched(mode, time.monotonic())
     stream = Stream(url, inputs)
+    watched = Watched(mode, stream.asked_s)
     while not watched.came or watched.came[-1][1]["event"] != "done":
         response = stream.next()
         assert not isinstance(response, str), response
@@ -102,24 +104,51 @@ def check_series(metric: Metric, found: set[frozenset[tuple[str, str]]]) -> None
         assert all(value in metric.labels[name] for name, value in labels)
 
 
-@pytest.fixture(scope="module")
-def told(server: TritonServer) -> tuple[list[Watched], Scrape, Scrape]:
-    """Known turns, one after the other, and the metrics before and after."""
+@dataclass(frozen=True)
+class Take:
+    """Turns, and the metrics before and after."""
+
+    turns: list[Watched]
+    before: Scrape
+    after: Scrape
+
+    def grown_s(self, metric: Metric, **labels: str) -> float:
+        return self.after.total(metric, "_sum", **labels) - self.before.total(metric, "_sum", **labels)
+
+
+def take(server: TritonServer) -> Take:
+    """Known turns, one after the other."""
     seconds_until(server.metrics_url, lambda now: now.in_use == 0, 5)
     before, url = Scrape(server.metrics_url), server.grpc_url
     speech = {"output": "speech", "max_audio_ms": 12_000, "max_tokens": 60}
-    turns = [
-        watch(url, "text_to_text", text="hi", max_tokens=30),
-        watch(
-            url, "text_to_speech", text="read this aloud, all of it, to the end", task="speak", **speech_only(speech)
-        ),
-        watch(url, "text_to_speech", text="What is this?", image=[picture()], **speech),
-        watch(url, "speech_to_speech", audio=tone(), **speech),
-        watch(url, "speech_to_text", audio=tone(), max_tokens=8),
-        watch(url, "speech_to_text", audio=tone(), task="transcribe"),
-    ]
+    with triton.InferenceServerClient(url) as kept:  # gRPC shares its connection: no turn's time has a handshake in it
+        assert kept.is_server_live()
+        turns = [
+            watch(url, "text_to_text", text="hi", max_tokens=30),
+            watch(
+                url,
+                "text_to_speech",
+                text="read this aloud, all of it, to the end",
+                task="speak",
+                **speech_only(speech),
+            ),
+            watch(url, "text_to_speech", text="What is this?", image=[picture()], **speech),
+            watch(url, "speech_to_speech", audio=tone(), **speech),
+            watch(url, "speech_to_text", audio=tone(), max_tokens=8),
+            watch(url, "speech_to_text", audio=tone(), task="transcribe"),
+        ]
     seconds_until(server.metrics_url, lambda now: ended(now) == ended(before) + len(turns) and now.in_use == 0, 5)
-    return turns, before, Scrape(server.metrics_url)
+    return Take(turns, before, Scrape(server.metrics_url))
+
+
+@pytest.fixture(scope="module")
+def taken(server: TritonServer) -> Take:
+    return take(server)
+
+
+@pytest.fixture(scope="module")
+def told(taken: Take) -> tuple[list[Watched], Scrape, Scrape]:
+    return taken.turns, taken.before, taken.after
 
 
 def speech_only(speech: dict[str, Any]) -> dict[str, Any]:
@@ -176,29 +205,44 @@ def test_stages_worked_as_often_as_the_turns_needed(told: tuple[list[Watched], S
     assert grown(STAGE_SECONDS, "_count", "llm") >= grown(BATCH_SIZE, "_count", "llm") > 30
 
 
-def test_times_are_the_clients(told: tuple[list[Watched], Scrape, Scrape]) -> None:
-    turns, before, after = told
+def test_times_are_the_clients(taken: Take, server: TritonServer) -> None:
+    """But for the way, which a crowded machine makes longer and nothing makes shorter. So a wrong time differs in every
+    take, and of a right one the least difference of some takes is the way's own."""
+    least_s = differences_s(taken)
+    for _ in range(TAKES - 1):
+        if max(least_s.values()) < ON_THE_WAY_S:
+            break
+        again_s = differences_s(take(server))
+        least_s = {name: min(difference_s, again_s[name]) for name, difference_s in least_s.items()}
+    assert max(least_s.values()) < ON_THE_WAY_S, least_s
 
-    def grown(metric: Metric, **labels: str) -> float:
-        return after.total(metric, "_sum", **labels) - before.total(metric, "_sum", **labels)
 
+def differences_s(found: Take) -> dict[str, float]:
+    """A turn's, between the client's time and the metric's. A client's first event is never the sooner one."""
+    differences_s: dict[str, float] = {}
     for metric, kind in (
         (FIRST_TRANSCRIPT_SECONDS, "transcript"),
         (FIRST_TEXT_SECONDS, "text"),
         (FIRST_AUDIO_SECONDS, "audio"),
     ):
         for mode in metric.labels["mode"]:
-            seen_s = [turn.first_s(kind) for turn in turns if turn.mode == mode and turn.of(kind)]
-            assert 0 <= sum(seen_s) - grown(metric, mode=mode) < ON_THE_WAY_S * len(seen_s) + 1e-6, (metric.name, mode)
-    heard = [turn for turn in turns if turn.of("audio")]
+            seen_s = [turn.first_s(kind) for turn in found.turns if turn.mode == mode and turn.of(kind)]
+            longer_s = sum(seen_s) - found.grown_s(metric, mode=mode)
+            assert longer_s >= -1e-6, (metric.name, mode)
+            assert seen_s or longer_s == 0, f"nobody saw the first {kind} of {mode}"
+            differences_s[f"{metric.name} {mode}"] = longer_s / max(1, len(seen_s))
+    heard = [turn for turn in found.turns if turn.of("audio")]
     gaps_s = [turn.of("audio")[-1][0] - turn.of("audio")[0][0] for turn in heard]
-    assert grown(AUDIO_CHUNK_GAP_SECONDS) == pytest.approx(sum(gaps_s), abs=ON_THE_WAY_S * len(heard))
+    gaps = found.grown_s(AUDIO_CHUNK_GAP_SECONDS)
+    differences_s[AUDIO_CHUNK_GAP_SECONDS.name] = abs(gaps - sum(gaps_s)) / len(heard)
     factors = [
         gap_s / sum(turn.sound_s[1:]) for gap_s, turn in zip(gaps_s, heard, strict=True) if len(turn.sound_s) > 1
     ]
-    assert grown(REALTIME_FACTOR) == pytest.approx(sum(factors), abs=ON_THE_WAY_S * len(factors))
-    lasted_s = sum(turn.came[-1][0] - turn.began_s for turn in turns)
-    assert 0 <= lasted_s - grown(STAGE_SECONDS, stage=FRONT_DOOR) < ON_THE_WAY_S * len(turns)
+    differences_s[REALTIME_FACTOR.name] = abs(found.grown_s(REALTIME_FACTOR) - sum(factors)) / len(factors)
+    lasted_s = sum(turn.came[-1][0] - turn.began_s for turn in found.turns)
+    held_s = found.grown_s(STAGE_SECONDS, stage=FRONT_DOOR)  # left just after the last event
+    differences_s[STAGE_SECONDS.name] = abs(lasted_s - held_s) / len(found.turns)
+    return differences_s
 
 
 def test_the_parts_of_the_first_sound_add_up_to_it(told: tuple[list[Watched], Scrape, Scrape]) -> None:

@@ -35,6 +35,9 @@
 {{- if and (eq $v.served.from "volume") (not $v.server.capacity.running) }}
 {{- fail "served.from volume needs server.capacity.running, the turns at once of its profile: the edge and the autoscaler count with them" }}
 {{- end }}
+{{- if and (eq $v.served.from "volume") (not $v.server.drain.turnsSeconds) }}
+{{- fail "served.from volume needs server.drain.turnsSeconds, turn_timeout_s of its profile and 5: so long a pod that ends lets its turns finish" }}
+{{- end }}
 {{- if and (ne $v.served.from "volume") $v.served.path }}
 {{- fail (printf "served.path with served.from %s: the directory's name follows from its key" $v.served.from) }}
 {{- end }}

@@ -17,11 +17,6 @@
 {{- if eq .Values.served.from "demo" }}/served/demo{{ else }}{{ printf "/served/%s" (include "stream-omni.servedPath" .) | trimSuffix "/" }}{{ end }}
 {{- end }}
 
-{{- define "stream-omni.claim" -}}
-{{- $storage := index .root.Values.storage .volume }}
-{{- $storage.existingClaim | default (printf "%s-%s" (include "stream-omni.fullname" .root) .volume) }}
-{{- end }}
-
 {{/* A Job's specification cannot change, so its name follows from it. The argument: root, component, pod (its text). */}}
 {{- define "stream-omni.jobName" -}}
 {{- printf "%s-%s-%s" (include "stream-omni.fullname" .root) .component (.spec | sha256sum | trunc 8) }}
