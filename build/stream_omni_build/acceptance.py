@@ -105,13 +105,15 @@ def replay_built(
     if built.precision != "fp32":
         plain = open_plain(built.info, checkpoint.tensors["model"], built.precision, checkpoint.directory)
     here = Installation(checkpoint.model(built), dict(checkpoint.assets.voices), built.precision, plain)
-    results = replay(read_cases(folder), here, lambda line: progress.say(f"  {line}")).results
+    summary = replay(read_cases(folder), here, lambda line: progress.say(f"  {line}"))
+    results = summary.results
     if example is not None:
         results.append(_published(built, checkpoint.assets, example))
         progress.say(f"  {results[-1].line()}")
     if wrong := [result for result in results if not result.ok]:
         raise ReplayError(_what_is_wrong(wrong, out, built.precision))
-    return {result.name: result.line() for result in results}
+    told = dict.fromkeys(summary.not_applicable, f"{built.precision} alone loses too much here to tell")
+    return {result.name: result.line() for result in results} | told
 
 
 def _published(built: BuiltRuntime, assets: Assets, example: Path) -> CaseResult:
