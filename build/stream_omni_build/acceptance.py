@@ -41,7 +41,7 @@ from stream_omni_build.plain_llama import open_plain
 from stream_omni_build.progress import Progress
 
 QUESTION_UNITS = 50  # two seconds of speech
-TEXT_TOKENS, SPEECH_UNITS = 16, 20
+TEXT_TOKENS, SPEECH_UNITS = 32, 20
 VOICE_UNITS = 30
 PICTURE = "waves.png"
 
@@ -81,11 +81,15 @@ def record_cases(checkpoint: Checkpoint, folder: Path, progress: Progress) -> No
     text = record_again(Case("text-answer", folder, asked | fields), here, folder)
     text.save()
     # the text does not depend on the speech, so the LLM need not be there any more
-    led = dataclasses.replace(here, model=checkpoint.model(_WithText(runtime, info, text.fields["llm_ids"])))
-    fields = {"mode": "speech_to_speech", "max_new_tokens": SPEECH_UNITS}
-    speech = record_again(Case("speech-answer", folder, asked | fields), led, folder)
-    del speech.arrays["llm_prefill_last_hidden"]  # of no LLM
-    speech.save()
+    said = text.fields["llm_ids"]
+    led = dataclasses.replace(here, model=checkpoint.model(_WithText(runtime, info, said)))
+    for units in (SPEECH_UNITS, SPEECH_UNITS // 2, SPEECH_UNITS // 4):
+        fields = {"mode": "speech_to_speech", "max_new_tokens": units}
+        speech = record_again(Case("speech-answer", folder, asked | fields), led, folder)
+        del speech.arrays["llm_prefill_last_hidden"]  # of no LLM
+        if len(speech.fields["llm_ids"]) <= len(said):  # else its last words are not the LLM's
+            speech.save()
+            break
     record_again(Case("voice", folder, _voice(checkpoint.assets)), here, folder).save()
     shutil.rmtree(folder / "reference")
     (folder / "complete").touch()
@@ -101,13 +105,15 @@ def replay_built(
     if built.precision != "fp32":
         plain = open_plain(built.info, checkpoint.tensors["model"], built.precision, checkpoint.directory)
     here = Installation(checkpoint.model(built), dict(checkpoint.assets.voices), built.precision, plain)
-    results = replay(read_cases(folder), here, lambda line: progress.say(f"  {line}")).results
+    summary = replay(read_cases(folder), here, lambda line: progress.say(f"  {line}"))
+    results = summary.results
     if example is not None:
         results.append(_published(built, checkpoint.assets, example))
         progress.say(f"  {results[-1].line()}")
     if wrong := [result for result in results if not result.ok]:
         raise ReplayError(_what_is_wrong(wrong, out, built.precision))
-    return {result.name: result.line() for result in results}
+    told = dict.fromkeys(summary.not_applicable, f"{built.precision} alone loses too much here to tell")
+    return {result.name: result.line() for result in results} | told
 
 
 def _published(built: BuiltRuntime, assets: Assets, example: Path) -> CaseResult:

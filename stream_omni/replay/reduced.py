@@ -55,7 +55,8 @@ TIMES_PLAIN, TIMES_PLAIN_AT_ONE, LEAST = 2.5, 4.0, 1e-2
 # (4.5 times was seen). The best of many logits that are each off by that error gains some times as much.
 GAP_TIMES_ERROR = 6.0
 MORE_CHOICES = 2  # others than the plain pass's share of them times TIMES_PLAIN, in a case
-# and never more than this, whatever the plain pass loses: a wrong id among the recorded is preferred by 10.9
+# Beyond this a case proves nothing, since a wrong engine might be off as little (test: 0.3 and more); where the plain
+# pass is off as much, it is rounding that hides it, and the case is set aside. A wrong id is preferred by 10.9.
 MOST = {"fp16": Most(0.05, 0.3, 0.1)} | dict.fromkeys(("bf16", "int8", "fp8"), Most(0.2, 1.25, 0.2))
 ELSEWHERE = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 6e-2, "int8": 6e-2, "fp8": 6e-2}
 
@@ -128,8 +129,19 @@ def measure(case: Case, observed: dict[str, Any], taught: TaughtRuntime) -> Meas
 def compare_reduced(case: Case, precision: str, here: Measured, plain: Yardstick | None) -> CaseResult:
     """``plain``: below fp32, what the plain pass loses in it."""
     found = [_array(name, error, precision, plain) for name, error in here.arrays.items()]
-    found += [_choices(name, made, precision, plain) for name, made in here.choices.items()]
+    found += [_choices(name, made, plain) for name, made in here.choices.items()]
     return CaseResult(case.name, tuple(found))
+
+
+def proves_nothing(precision: str, here: Measured) -> bool:
+    """Whether what was found, although no more than the plain pass may lose as well, is as much as a wrong engine's."""
+    most = MOST[precision]
+    errors = [error for name, error in here.arrays.items() if name in _OF_STACKS]
+    gaps = [gap for made in here.choices.values() for gap in made.gaps]
+    others = [1 - made.agreement for made in here.choices.values()]
+    return (
+        max(errors, default=0) > most.array or max(gaps, default=0) > most.gap or max(others, default=0) > most.others
+    )
 
 
 def _error(recorded: Any, observed: Any) -> float:
@@ -143,19 +155,17 @@ def _array(name: str, error: float, precision: str, plain: Yardstick | None) -> 
     bound = ELSEWHERE[precision]
     if plain is not None and name in _OF_STACKS:
         times = TIMES_PLAIN_AT_ONE if name in _OF_ONE_POSITION else TIMES_PLAIN
-        bound = min(max(LEAST, times * plain.arrays.get(name, 0.0)), MOST[precision].array)
+        bound = max(LEAST, times * plain.arrays.get(name, 0.0))
     ok = error <= bound
     return Difference(name, ok, error, "" if ok else f"error {error:.1%} of its size, beyond {bound:.1%}")
 
 
-def _choices(name: str, made: Choices, precision: str, plain: Yardstick | None) -> Difference:
+def _choices(name: str, made: Choices, plain: Yardstick | None) -> Difference:
     worst, differing = max(made.gaps, default=0.0), len(made.gaps)
     gap, most = 0.0, 0
     if plain is not None:
-        limit = MOST[precision]
-        gap = min(GAP_TIMES_ERROR * max(LEAST, plain.arrays.get(_CHOSEN_FROM[name], 0.0)), limit.gap)
+        gap = GAP_TIMES_ERROR * max(LEAST, plain.arrays.get(_CHOSEN_FROM[name], 0.0))
         most = MORE_CHOICES + math.ceil(TIMES_PLAIN * plain.shares.get(name, 0.0) * made.made)
-        most = min(most, math.floor(limit.others * made.made))
     ok = worst <= gap and differing <= most
     note = f"{made.made - differing} of {made.made} as recorded, the others preferred by {worst:.3f} at the most"
     return Difference(name, ok, worst, "" if ok else f"{note} (bounds: {most} others, {gap:.3f})")

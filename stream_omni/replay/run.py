@@ -18,6 +18,7 @@ from stream_omni.replay.reduced import (
     compare_reduced,
     has_stacks,
     measure,
+    proves_nothing,
     teach,
     unteachable,
 )
@@ -93,16 +94,24 @@ def replay(cases: Sequence[Case], installation: Installation, report: Callable[[
             report(f"{case.name:<28} not applicable: {reason}")
             continue
         result = _replay_one(case, installation, plain)
+        if result is None:
+            summary.not_applicable.append(case.name)
+            report(f"{case.name:<28} not applicable: {installation.precision} alone loses too much here to tell")
+            continue
         summary.results.append(result)
         report(result.line())
     return summary
 
 
-def _replay_one(case: Case, installation: Installation, plain: Yardstick | None) -> CaseResult:
+def _replay_one(case: Case, installation: Installation, plain: Yardstick | None) -> CaseResult | None:
+    """None where the precision by itself hides what is right and wrong."""
     try:
         if installation.precision is None:
             return compare(case, observe(case, installation))
-        return compare_reduced(case, installation.precision, _lead(case, installation), plain)
+        here = _lead(case, installation)
+        result = compare_reduced(case, installation.precision, here, plain)
+        hidden = plain is not None and result.ok and proves_nothing(installation.precision, here)
+        return None if hidden else result
     except Exception as error:  # one case that cannot run must not hide the others
         return CaseResult.failed(case.name, f"{type(error).__name__}: {error}")
 
