@@ -163,6 +163,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return ["--checkpoint", language, "--cosyvoice", cosyvoice, "--target", "gpu", *where]
 
 
+@pytest.mark.engines  # a minute of a quiet core
 def test_a_gpu_build_ends_with_a_replay_of_its_engines(
     gpu: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

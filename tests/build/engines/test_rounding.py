@@ -23,7 +23,7 @@ from tests.build.engines.wrong_engines import WRONG
 DEMO = Path(__file__).parents[3] / "build" / "demo" / "checkpoint"
 
 
-@pytest.fixture(scope="module", params=["random", "trained"])
+@pytest.fixture(scope="module", params=["random", pytest.param("trained", marks=pytest.mark.engines)])
 def recorded(
     request: pytest.FixtureRequest, random_checkpoint: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Recorded:
