@@ -76,13 +76,13 @@ def _loss(mode: str, before: Evaluated, after: Evaluated) -> Loss:
 
 
 def _more(then: Mapping[str, Any], now: Mapping[str, Any], what: str) -> float | None:
-    values = [(side.get(what) or {}).get(_NEEDED[what]) for side in (then, now)]
-    return None if None in values else 100 * (values[1] - values[0])
+    earlier, later = ((side.get(what) or {}).get(_NEEDED[what]) for side in (then, now))
+    return None if earlier is None or later is None else 100 * (later - earlier)
 
 
 def table(found: Sequence[Loss]) -> str:
     """Markdown."""
-    rows = {
+    rows: dict[str, list[float | None]] = {
         "right answers lost, points": [loss.right for loss in found],
         "transcript, WER, points more": [loss.transcript for loss in found],
         "speech against its text, WER, points more": [loss.speech for loss in found],
