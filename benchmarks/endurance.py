@@ -64,8 +64,16 @@ def measure(subject: Subject, minutes: float) -> Values:
         "tolerances": TOLERANCES,
         "places_lost": rest.places_taken,
         "next_turn_is_the_same": after == before,
-        "processes_left": len(list(processes(group))),
+        "processes_left": _left(group),
     }
+
+
+def _left(group: int) -> int:
+    """Processes that are still there when those that were told to end have had the time to."""
+    deadline_s = time.monotonic() + _REST_S
+    while (left := len(list(processes(group)))) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return left
 
 
 def _one_answer(url: str) -> bytes:

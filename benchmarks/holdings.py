@@ -61,11 +61,16 @@ def _open_handles(group: int) -> int:
 
 
 def processes(group: int) -> Iterator[Path]:
-    """Of a server, by the number of its first one: their folders in /proc."""
+    """Of a server, by the number of its first one: their folders in /proc. Without zombies, which hold nothing and wait
+    for their parent."""
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(ProcessLookupError):
-            if os.getpgid(int(process.name)) == group:
+        with suppress(ProcessLookupError, FileNotFoundError):
+            if os.getpgid(int(process.name)) == group and _state(process) != "Z":
                 yield process
+
+
+def _state(process: Path) -> str:
+    return (process / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _entries(folder: Path) -> int:
