@@ -89,7 +89,7 @@ def read_request(inputs: Mapping[str, NDArray[Any]], assets: Assets, limits: Lim
             inputs, "temperature", 0.0, lambda t: 0 <= t <= limits.max_temperature, f"0 to {limits.max_temperature:g}"
         ),
         top_p=_real(inputs, "top_p", 1.0, lambda p: 0 < p <= 1, "above 0 and at most 1"),
-        seed=int(_scalar(inputs, "seed", "iu", "a whole number") or 0),
+        seed=_integer(inputs, "seed", 0, 0, 2**64 - 1),
     )
     _check_control_tokens(request, assets.tokenizer)
     return request
@@ -253,12 +253,12 @@ def _choice(inputs: Mapping[str, NDArray[Any]], name: str, choices: tuple[str, .
     return value or choices[0]
 
 
-def _integer(inputs: Mapping[str, NDArray[Any]], name: str, default: int, low: int, high: int, unit: str) -> int:
+def _integer(inputs: Mapping[str, NDArray[Any]], name: str, default: int, low: int, high: int, unit: str = "") -> int:
     value = _scalar(inputs, name, "iu", "a whole number")
     if value is None:
         return default
-    if not low <= value <= high:
-        raise InvalidRequestError(f"{name} is {value}; it can be {low} to {high} {unit}")
+    if not low <= int(value) <= high:
+        raise InvalidRequestError(f"{name} is {value}; it can be {low} to {high} {unit}".rstrip())
     return int(value)
 
 

@@ -165,6 +165,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no audio": ({"text": "hi", "max_audio_ms": 0}, "max_audio_ms is 0; it can be 40 to 163840 ms"),
     "two texts": ({"text": ["a", "b"]}, r"text is object of shape \[2\]; send one value of shape \[1\]"),
     "text as a number": ({"text": 3}, r"text is int32 of shape \[1\]; send one value of shape \[1\], BYTES"),
+    "seed below zero": ({"text": "hi", "seed": -1}, "seed is -1; it can be 0 to 18446744073709551615$"),
     "seed as a fraction": ({"text": "hi", "seed": 0.5}, "seed is float32.*a whole number"),
     "transcribe text": ({"text": "hi", "task": "transcribe"}, "transcribe needs audio"),
     "transcribe aloud": ({"audio": tone(), "task": "transcribe", "output": "speech"}, "transcribe makes no speech"),
