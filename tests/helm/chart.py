@@ -19,6 +19,7 @@ CHART = ROOT / "helm" / "stream-omni"
 RELEASE, NAMESPACE = "talk", "speech"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is
 Values = Mapping[str, Any]
+_ESCAPED = {code: rf"\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)}
 Manifest = dict[str, Any]
 
 
@@ -80,8 +81,9 @@ def _template(values: str, helm: int, kubernetes: str, release: str) -> Rendered
 
 def as_yaml(values: Values) -> str:
     """JSON, for PyYAML leaves a word like y without quotes, which Helm takes for a truth value. Characters over 16 bits
-    as they are, since YAML knows no pairs of escapes; as escapes those that end a line in YAML and not in JSON."""
-    return json.dumps(values, ensure_ascii=False).translate({0x85: r"\u0085", 0x2028: r"\u2028", 0x2029: r"\u2029"})
+    as they are, since YAML knows no pairs of escapes; as escapes those that end a line in YAML and not in JSON, and
+    control characters that JSON lets in and YAML does not."""
+    return json.dumps(values, ensure_ascii=False).translate(_ESCAPED)
 
 
 def lint(values: Values, helm: int) -> str:

@@ -153,10 +153,11 @@ class _Ready(BaseHTTPRequestHandler):
 
 
 class Turns(grpc.GenericRpcHandler):
-    """A turn answers once, and goes on until it is told to end."""
+    """A turn answers once, and goes on until it is told to end. ``metadata``: of the last one."""
 
     def __init__(self) -> None:
         self.begun = 0
+        self.metadata: dict[str, str | bytes] = {}
         self.end = threading.Event()
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -165,6 +166,7 @@ class Turns(grpc.GenericRpcHandler):
     def _turn(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         asked = next(requests)
         self.begun += 1
+        self.metadata = dict(context.invocation_metadata())
         yield asked
         self.end.wait(60)
 
@@ -247,6 +249,14 @@ def until(found: Any, longest_s: float = 60) -> Any:
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
     return value
+
+
+def test_the_metadata_that_can_crash_a_server_does_not_pass(tmp_path: Path) -> None:
+    with edge(tmp_path) as (door, _, _, turns), grpc.insecure_channel(door) as channel:
+        sent = (("triton_grpc_error", "true"), ("authorization", "Bearer mine"))
+        turn = channel.stream_stream(METHOD)(iter([b"hello"]), timeout=60, metadata=sent)
+        assert next(turn) == b"hello"
+        assert turns.metadata["authorization"] == "Bearer mine" and "triton_grpc_error" not in turns.metadata
 
 
 @pytest.mark.k8s

@@ -20,6 +20,7 @@ from tests.helm.chart import Manifest, Rendered
 from tests.k8s import addresses
 
 _START_S = 60.0
+_MERGED_S = 1.2  # Envoy tells its workers of changes in health within a second of each other at once (update_merge_window)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Edge:
         while sum(host.is_healthy for host in self.hosts().values()) != count:
             assert time.monotonic() < deadline_s, self.hosts()
             time.sleep(0.1)
+        time.sleep(_MERGED_S)
 
     def _ask(self, path: str) -> Any:
         with urlopen(f"http://{self._admin}{path}", timeout=10) as answer:

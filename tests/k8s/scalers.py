@@ -63,6 +63,13 @@ def triggers(rendered: Rendered) -> list[Trigger]:
     return [Trigger(each["query"], float(each["threshold"])) for each in found]
 
 
+def keda_limits(rendered: Rendered) -> Manifest:
+    """The spec of the HorizontalPodAutoscaler that KEDA makes of its object, without the metrics."""
+    spec = rendered.one("ScaledObject")["spec"]
+    limits = {"minReplicas": spec["minReplicaCount"], "maxReplicas": spec["maxReplicaCount"]}
+    return limits | spec["advanced"]["horizontalPodAutoscalerConfig"]
+
+
 def _autoscaler(rendered: Rendered) -> Manifest:
     return rendered.one("HorizontalPodAutoscaler")
 

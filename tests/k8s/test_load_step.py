@@ -20,7 +20,7 @@ from tests.k8s import addresses
 from tests.k8s.autoscaler import SYNC_S, Autoscaler, chosen
 from tests.k8s.deployment import Deployment
 from tests.k8s.edge import edge
-from tests.k8s.scalers import PodMetric, Trigger, pod_metrics, triggers
+from tests.k8s.scalers import PodMetric, Trigger, keda_limits, pod_metrics, triggers
 from tests.k8s.scraping import prometheus
 from tests.k8s.users import Users
 from tests.k8s.values import HPA, KEDA, MOST_REPLICAS
@@ -51,16 +51,18 @@ class Run:
 
 @dataclass
 class Loop:
-    """The horizontal pod autoscaler's, and beside it what KEDA's would propose."""
+    """The horizontal pod autoscaler's, and beside it what that of KEDA would order, which nobody obeys."""
 
     metrics: list[PodMetric]
     triggers: list[Trigger]
     prometheus: Prometheus
     deployment: Deployment
     autoscaler: Autoscaler
+    keda: Autoscaler
     users: Users
     run: Run = field(default_factory=Run)
     began_s: float = field(default_factory=time.monotonic)
+    _keda_orders: int = 1
     _told_s: float = 0.0
 
     def until(self, name: str, holds: Any) -> None:
@@ -81,7 +83,8 @@ class Loop:
     def _decide(self) -> None:
         current, pods, now_s = self.deployment.wanted, self.deployment.pods, time.monotonic()
         proposals = [metric.propose(self.prometheus, pods, current) for metric in self.metrics]
-        keda = [trigger.propose(self.prometheus, current) for trigger in self.triggers]
+        of_keda = [trigger.propose(self.prometheus, self._keda_orders) for trigger in self.triggers]
+        self._keda_orders = self.keda.decide(now_s, self._keda_orders, chosen(of_keda, self._keda_orders))
         demand, waiting = (metric.values(self.prometheus, pods) for metric in self.metrics)
         self.deployment.scale(self.autoscaler.decide(now_s, current, chosen(proposals, current)))
         self.run.looks.append(
@@ -91,7 +94,7 @@ class Loop:
                 "demand": demand,
                 "waiting": sum(waiting.values()),
                 "proposals": proposals,
-                "keda": chosen(keda, current),
+                "keda": self._keda_orders,
                 "wanted": self.deployment.wanted,
                 "ready": self.deployment.ready,
                 "ending": self.deployment.ending,
@@ -142,8 +145,9 @@ def run(built_directory: Path, prometheus_folder: Path, tmp_path_factory: pytest
 
 
 def _loop(rendered: Rendered, running: Prometheus, deployment: Deployment, users: Users) -> Loop:
-    scaler = Autoscaler(rendered.one("HorizontalPodAutoscaler")["spec"], SPEED)
-    return Loop(pod_metrics(rendered), triggers(render(KEDA)), running, deployment, scaler, users)
+    scaler, scaled = Autoscaler(rendered.one("HorizontalPodAutoscaler")["spec"], SPEED), render(KEDA)
+    keda = Autoscaler(keda_limits(scaled), SPEED)
+    return Loop(pod_metrics(rendered), triggers(scaled), running, deployment, scaler, keda, users)
 
 
 def _step(loop: Loop) -> None:
@@ -225,7 +229,7 @@ def test_no_turn_is_dropped_and_every_replica_ends_cleanly(run: Run) -> None:
     assert len(endings) == MOST_REPLICAS - 1 and all(ending.is_clean for ending in endings), endings
 
 
-def test_keda_would_have_proposed_the_same_where_the_load_is_even(run: Run) -> None:
+def test_keda_would_have_ordered_the_same_where_the_load_is_even(run: Run) -> None:
     quiet, full = run.between("first leaves", "end")[-3:], run.between("all ready", "fewer users")[-5:]
     assert {look["keda"] for look in quiet} == {1}
     assert {look["keda"] for look in full} == {MOST_REPLICAS}

@@ -9,12 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
@@ -53,7 +51,7 @@ def _draw_row(title: str, panels: Sequence[Mapping[str, Any]], answers: Answers,
     top = min(panel["gridPos"]["y"] for panel in panels)
     bands = sorted({panel["gridPos"]["y"] for panel in panels})
     width, height = 24 * _COLUMN_INCHES, _HEADER_INCHES + len(bands) * _PANEL_INCHES + _FOOTER_INCHES
-    figure = plt.figure(figsize=(width, height), dpi=_DPI, facecolor=_PAPER)
+    figure = new_figure(width, height)
     figure.text(0.012, 1 - 0.3 / height, f"⌄  {title}", color=_TEXT, size=13, weight="bold", va="center")
     figure.text(0.012, 0.13 / height, note, color=_FAINT, size=8, va="center")
     for panel in panels:
@@ -61,6 +59,14 @@ def _draw_row(title: str, panels: Sequence[Mapping[str, Any]], answers: Answers,
         band = (place["y"] - top) // place["h"]
         bottom = height - _HEADER_INCHES - (band + 1) * _PANEL_INCHES
         _draw_panel(figure, panel, answers, place["x"] * _COLUMN_INCHES, bottom, place["w"] * _COLUMN_INCHES)
+    return figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """In inches. With a canvas of its own: pyplot's is whatever else in this process asked for, and texts are then as
+    wide as on that."""
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=_PAPER)
+    FigureCanvasAgg(figure)
     return figure
 
 
@@ -73,7 +79,7 @@ def _draw_panel(
     scale = (1 / whole_width, 1 / whole_height, 1 / whole_width, 1 / whole_height)
     box = tuple(length * by for length, by in zip(frame, scale, strict=True))
     behind = {"facecolor": _PANEL, "edgecolor": _GRID, "transform": figure.transFigure, "zorder": -1}
-    figure.add_artist(plt.Rectangle(box[:2], box[2], box[3], **behind))
+    figure.add_artist(Rectangle(box[:2], box[2], box[3], **behind))
     figure.text(
         (left + 0.18) / whole_width,
         (bottom + _PANEL_INCHES - 0.24) / whole_height,
@@ -276,5 +282,4 @@ def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", facecolor=_PAPER)
-    plt.close(figure)
     Image.open(drawn).convert("RGB").quantize(200, kmeans=1).save(path, optimize=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 from tests.monitoring import drawing
@@ -53,25 +52,22 @@ def test_legends_stay_within_their_panels(dashboard: Path) -> None:
                 assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0, (title, axes)
         told = [axes.get_legend().get_texts() for axes in figure.axes if axes.get_legend()]
         assert sum(map(len, told)) >= 2 * len(told)
-        plt.close(figure)
 
 
 def test_who_is_left_out_is_counted() -> None:
-    figure = plt.figure(figsize=(5, 3), dpi=100)
+    figure = drawing.new_figure(5, 3)
     axes = figure.add_axes((0.2, 0.4, 0.7, 0.5))
     for number in range(20):
         axes.plot([0, 1], [0, number], label=f"replica {number}")
     drawing.place_legend(axes, (0.1, 0.1, 4.8, 2.8))
     *named, rest = [text.get_text() for text in axes.get_legend().get_texts()]
     assert rest == f"and {20 - len(named)} more" and len(named) > 5
-    plt.close(figure)
 
 
 def test_a_curve_without_a_name_needs_no_legend() -> None:
     """As that of alerts, where none fires."""
-    figure = plt.figure(figsize=(5, 3), dpi=100)
+    figure = drawing.new_figure(5, 3)
     axes = figure.add_axes((0.2, 0.4, 0.7, 0.5))
     axes.plot([0, 1], [0, 0], label="")
     drawing.place_legend(axes, (0.1, 0.1, 4.8, 2.8))
     assert axes.get_legend() is None
-    plt.close(figure)

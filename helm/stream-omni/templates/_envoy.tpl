@@ -152,6 +152,7 @@ route_config:
   virtual_hosts:
     - name: servers
       domains: ["*"]
+      request_headers_to_remove: [triton_grpc_error] # with it a turn's error can crash tritonserver 2.51
       routes:
         # What clients need; everything else of Triton's, its management above all, stays inside.
         {{- range list "ModelStreamInfer" "ModelInfer" "ModelConfig" "ModelMetadata" "ModelReady" "ServerLive" "ServerReady" "ServerMetadata" }}
