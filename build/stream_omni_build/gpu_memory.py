@@ -7,6 +7,7 @@ assumed, not computed (:data:`CONTEXT_BYTES`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,7 +18,7 @@ from stream_omni.model_info import ModelInfo
 from stream_omni.networks import make_network
 from stream_omni_build.deployment import Deployment, Stage
 from stream_omni_build.engines.quantize import FEWEST_WEIGHTS
-from stream_omni_build.engines.shapes import profiles
+from stream_omni_build.engines.shapes import Profile, profiles
 from stream_omni_build.live_bytes import workspace_bytes
 from stream_omni_build.tensorrt_llm_build import largest_run_positions
 
@@ -25,6 +26,8 @@ CONTEXT_BYTES = 500_000_000  # CUDA context and libraries of a process: an allow
 HEADROOM = 0.95  # of a GPU's memory that may be planned: allocators keep some
 # What CUDA gives programs of a card, by the GB of its name: one "of 24 GB" without ECC has 24 GiB, and gives 23.64
 CARD_GB_BYTES = int(0.985 * (1 << 30))
+LEAST_WORKSPACE_BYTES = 2 << 30  # of a compiler: kernels are tried that a small run's results would leave no room for
+COMPILERS_SHARE = 1.25  # of a run's results; 1.12 was seen, of speech_bottom_step at its real size
 _LOW_BYTES = 2  # of a value in bf16
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "fp8": 1}
 _CODES = ("int8", "fp8")
@@ -33,7 +36,7 @@ _CODES = ("int8", "fp8")
 @dataclass(frozen=True)
 class StageMemory:
     """Bytes of all instances of a stage. ``workspace``: the largest run's results, unfused and in fp32; compiled
-    engines need less. Of TensorRT-LLM it is another sum (:func:`llm_workspace`)."""
+    engines mostly need less. Of TensorRT-LLM it is another sum (:func:`llm_workspace`)."""
 
     stage: Stage
     weights: int
@@ -59,7 +62,8 @@ def stage_memory(info: ModelInfo, deployment: Deployment, stage: Stage) -> Stage
     if stage.engine == "tensorrt-llm":
         workspace = llm_workspace(info, deployment)
     else:
-        workspace = max(_workspace(info, deployment, graph) for graph in made)  # runs follow one another
+        # runs follow one another
+        workspace = max(run_workspace(graph, info, profiles(graph, info, deployment)) for graph in made)
     n = stage.instances
     return StageMemory(stage, n * weights, n * caches, n * workspace, n * CONTEXT_BYTES)
 
@@ -106,12 +110,17 @@ def llm_workspace(info: ModelInfo, deployment: Deployment) -> int:
     return table + layer + 4 * deployment.turns * info.vocabulary.text_size
 
 
-def _workspace(info: ModelInfo, deployment: Deployment, graph: Graph) -> int:
+def compiler_workspace(graph: Graph, info: ModelInfo, shapes: Sequence[Profile]) -> int:
+    """What a compiler may plan for a run: as :func:`run_workspace`, and more, for its order of work is its own."""
+    return max(LEAST_WORKSPACE_BYTES, int(COMPILERS_SHARE * run_workspace(graph, info, shapes)))
+
+
+def run_workspace(graph: Graph, info: ModelInfo, shapes: Sequence[Profile]) -> int:
     """Of the largest of the graph's optimisation profiles."""
     kinds = {tensor.name: tensor.dtype for tensor in graph.inputs}
     runs = [
-        tuple((shapes.most, kinds.get(name, "float32")) for name, shapes in profile.inputs.items())  # caches come last
-        for profile in profiles(graph, info, deployment)
+        tuple((each.most, kinds.get(name, "float32")) for name, each in profile.inputs.items())  # caches come last
+        for profile in shapes
     ]
     return max(_run_bytes(graph.name, info, run) for run in runs)
 

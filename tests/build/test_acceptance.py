@@ -134,7 +134,7 @@ class Bench:
 
     slips: tuple[str, ...] = ()
 
-    def compile(self, graph: Path, profiles: list[Profile], plan: Path) -> None:
+    def compile(self, name: str, graph: Path, profiles: list[Profile], plan: Path) -> None:
         model = onnx.load(graph)
         onnx.save(emulated(model), plan)
         if plan.stem in self.slips:

@@ -59,7 +59,9 @@ def _draw_replicas(axes: Axes, looks: Sequence[Mapping[str, Any]]) -> None:
     axes.step(seconds, [look["wanted"] for look in looks], where="post", lw=2, label="ordered")
     axes.step(seconds, [look["ready"] for look in looks], where="post", lw=1.2, ls="--", label="ready")
     axes.step(seconds, [look["ending"] for look in looks], where="post", lw=1, label="finishing their turns")
-    axes.step(seconds, [look["keda"] for look in looks], ":", where="post", lw=1, color="grey", label="KEDA would order")
+    axes.step(
+        seconds, [look["keda"] for look in looks], ":", where="post", lw=1, color="grey", label="KEDA would order"
+    )
     axes.set_ylabel("replicas")
 
 

@@ -20,7 +20,9 @@ from tests.helm.chart import Manifest, Rendered
 from tests.k8s import addresses
 
 _START_S = 60.0
-_MERGED_S = 1.2  # Envoy tells its workers of changes in health within a second of each other at once (update_merge_window)
+_MERGED_S = (
+    1.2  # Envoy tells its workers of changes in health within a second of each other at once (update_merge_window)
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Any
 from stream_omni_build.engines.shapes import Profile
 from stream_omni_build.failures import BuildFailure
 
-WORKSPACE_BYTES = 2 << 30  # what kernels may take beside the tensors of a run, while they are tried and when they run
 REPORT_EVERY_S = 5.0
 
 
@@ -24,12 +23,14 @@ def compile_plan(
     graph: Path,
     profiles: Sequence[Profile],
     plan: Path,
+    workspace_bytes: int,
     say: Callable[[str], None],
     configure: Callable[[Any], None] | None = None,
     timing_cache: Path | None = None,
 ) -> None:
     """Compile ``graph`` (its weights beside it) for ``profiles`` into ``plan``, which appears when it is complete.
 
+    ``workspace_bytes``: what a run, and a kernel while it is tried, may take beside inputs, outputs and weights.
     ``configure`` is shown the builder's configuration; ``timing_cache`` is a file that remembers which kernels were
     fastest, so that a build which was interrupted, or is repeated, does not try them all again. Raises CompileError.
     """
@@ -42,7 +43,7 @@ def compile_plan(
         wrong = [f"{error.node_operator() or 'the graph'}: {error.desc()}" for error in errors]
         raise CompileError(f"{graph.name} does not parse: {'; '.join(wrong)}")
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
     config.progress_monitor = make_monitor(trt, graph.stem, say)
     _add_profiles(builder, network, config, profiles, graph.name)
     cache = _use_timing_cache(config, timing_cache)

@@ -15,6 +15,7 @@ from stream_omni_build.engines.engine_manifest import FOLDER
 from stream_omni_build.engines.shapes import Profile
 from stream_omni_build.engines.tensorrt_runner import TensorRtRunner
 from stream_omni_build.engines.verify import Runner
+from stream_omni_build.gpu_memory import compiler_workspace
 
 TIMING_CACHE = "timing.cache"
 
@@ -25,10 +26,12 @@ class TensorRtMaker:
     def __init__(self, trt: Any, info: ModelInfo, gpu: int, out: Path, say: Callable[[str], None]) -> None:
         self._trt, self._info, self._gpu, self._out, self._say = trt, info, gpu, out, say
 
-    def compile(self, graph: Path, profiles: list[Profile], plan: Path) -> None:
+    def compile(self, name: str, graph: Path, profiles: list[Profile], plan: Path) -> None:
         with torch.cuda.device(self._gpu):
             torch.cuda.empty_cache()  # what the last check ran in
-            compile_plan(self._trt, graph, profiles, plan, self._say, timing_cache=self._out / FOLDER / TIMING_CACHE)
+            limit = compiler_workspace(graphs(self._info)[name], self._info, profiles)
+            cache = self._out / FOLDER / TIMING_CACHE
+            compile_plan(self._trt, graph, profiles, plan, limit, self._say, timing_cache=cache)
 
     def runner(self, name: str, graph: Path, plan: Path) -> Runner:
         return TensorRtRunner(self._trt, plan, graphs(self._info)[name], self._gpu)

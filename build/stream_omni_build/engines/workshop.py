@@ -46,7 +46,7 @@ WORK = "work"  # of a build's directory: what is only of use while engines are m
 class Maker(Protocol):
     """What turns a graph into an engine that can be run: TensorRT on a GPU."""
 
-    def compile(self, graph: Path, profiles: list[Profile], plan: Path) -> None:
+    def compile(self, name: str, graph: Path, profiles: list[Profile], plan: Path) -> None:
         """Raises CompileError."""
         ...
 
@@ -154,7 +154,7 @@ class Workshop:
         for name, path in self.export(stage, precision).items():
             plan = self.out / FOLDER / f"{name}.plan"
             with self._timed(name, "compile"), self.progress.step(f"compile {name} in {precision}"):
-                maker.compile(path, profiles(graphs(self.info)[name], self.info, self.deployment), plan)
+                maker.compile(name, path, profiles(graphs(self.info)[name], self.info, self.deployment), plan)
             with self._timed(name, "verify"), self.progress.step(f"check {name}"):
                 checks[name] = self._check(name, precision, maker.runner(name, path, plan))
         return checks

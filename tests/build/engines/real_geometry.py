@@ -1,12 +1,12 @@
 """Graphs of the 8B model compiled without its weights: matrices that are too large stay inputs of the network, the rest
-is random."""
+is random. Those of 8 bits must be constants, and all are random then."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from stream_omni_build.engines.compile_plan import compile_plan
 from stream_omni_build.engines.engine_graph import engine_model
 from stream_omni_build.engines.shapes import Profile, Shapes, profiles
 from stream_omni_build.engines.stored_weights import attach, write
+from stream_omni_build.gpu_memory import compiler_workspace
 
 from stream_omni.checkpoint import open_sources, read_model_info
 from stream_omni.graphs import graphs
@@ -44,13 +45,31 @@ class Random:
         return values / np.float32(math.sqrt(shape[-1]))
 
 
-def compile_geometry(checkpoint: tuple[Path, Path], stage: str, name: str, folder: Path) -> tuple[float, int]:
+@dataclass(frozen=True)
+class Case:
+    """``precision``: the profile's, unless told; ``layers``: of the LLM, all unless told."""
+
+    profile: str
+    stage: str
+    graph: str
+    precision: str = ""
+    layers: int = 0
+
+    def __str__(self) -> str:
+        return "-".join(str(part) for part in (self.profile, self.graph, self.precision, self.layers) if part)
+
+
+def compile_geometry(checkpoint: tuple[Path, Path], case: Case, folder: Path) -> tuple[float, int]:
     """Seconds of the compiler and bytes of the plan."""
-    deployment, trt = read_deployment("gpu-1"), tensorrt_api.load(("tensorrt_rtx_bindings",))
-    info = replace(read_model_info(*checkpoint), only_units=True)
+    name, trt = case.graph, tensorrt_api.load(("tensorrt_rtx_bindings",))
+    deployment, info = read_deployment(case.profile), replace(read_model_info(*checkpoint), only_units=True)
+    precision = case.precision or deployment.stages[case.stage].precision
+    if case.layers:
+        info = replace(info, llama=replace(info.llama, llm_layers=case.layers))
     graph = graphs(info)[name]
-    model, _, stored = engine_model(graph, info, deployment.stages[stage].precision)
-    constants = [tensor for tensor in stored if math.prod(tensor.shape) <= LARGEST_CONSTANT]
+    model, _, stored = engine_model(graph, info, precision)
+    largest = math.inf if precision in ("int8", "fp8") else LARGEST_CONSTANT
+    constants = [tensor for tensor in stored if math.prod(tensor.shape) <= largest]
     attach(model, constants, "weights")
     write(folder / "weights", constants, Random(open_sources(*checkpoint)[SOURCE_OF[name]]), lambda count: None)
     path = folder / f"{name}.onnx"
@@ -59,5 +78,6 @@ def compile_geometry(checkpoint: tuple[Path, Path], stage: str, name: str, folde
     described = [Profile(p.name, {**p.inputs, **left}) for p in profiles(graph, info, deployment)]
     began_s = time.monotonic()
     plan = folder / f"{name}.plan"
-    compile_plan(trt, path, described, plan, print, build_for_a_gpu_that_is_not_there(trt))
+    limit = compiler_workspace(graph, info, profiles(graph, info, deployment))
+    compile_plan(trt, path, described, plan, limit, print, build_for_a_gpu_that_is_not_there(trt))
     return time.monotonic() - began_s, plan.stat().st_size

@@ -20,6 +20,7 @@ from stream_omni_build.engines.quantize import quantize
 from stream_omni_build.engines.shapes import Profile, Shapes, profiles
 from stream_omni_build.engines.stored_weights import Stored, attach, write
 from stream_omni_build.engines.tensorrt_api import NoTensorRtError
+from stream_omni_build.gpu_memory import LEAST_WORKSPACE_BYTES
 from stream_omni_build.progress import silent
 
 from stream_omni.graphs import graphs
@@ -42,7 +43,8 @@ def cases() -> list[Any]:
 
 
 def compiled(trt: Any, graph: Path, shapes: list[Profile], plan: Path) -> bytes:
-    compile_plan(trt, graph, shapes, plan, lambda line: None, build_for_a_gpu_that_is_not_there(trt))
+    config = build_for_a_gpu_that_is_not_there(trt)
+    compile_plan(trt, graph, shapes, plan, LEAST_WORKSPACE_BYTES, lambda line: None, config)
     return plan.read_bytes()
 
 

@@ -1,7 +1,9 @@
-"""Every graph at its real size through a real TensorRT compiler, for the profile of an 80 GB GPU (`make test-engines`).
+"""Every graph at its real size through a real TensorRT compiler (`make test-engines`): for the profile of an 80 GB GPU,
+and for that of one of 24 GB what is in 8 bits there.
 
-One stage at a time, each in a process of its own, whose memory is bounded. Large matrices are inputs of the network
-instead of constants: the geometry is compiled, and nobody needs 16 GB for it.
+One graph at a time, each in a process of its own, whose memory is bounded. Large matrices are inputs of the network
+instead of constants: the geometry is compiled, and nobody needs 16 GB for it. Those of 8 bits are constants with random
+values; of the LLM two layers.
 """
 
 from __future__ import annotations
@@ -16,12 +18,18 @@ from stream_omni_build.deployment import GRAPHS_OF
 from stream_omni_build.engines import real_size
 
 from tests.build.engines.hollow import write_hollow_checkpoint
-from tests.build.engines.real_geometry import compile_geometry
+from tests.build.engines.real_geometry import Case, compile_geometry
 
 pytestmark = pytest.mark.engines
 
 MOST_BYTES = 6_000_000_000
-CASES = [(stage, graph) for stage, names in GRAPHS_OF.items() for graph in names]
+CASES = [
+    *(Case("gpu-1", stage, graph) for stage, names in GRAPHS_OF.items() for graph in names),
+    Case("gpu-1-24g", "speech_bottom", "speech_bottom"),
+    Case("gpu-1-24g", "speech_top", "speech_bottom_step"),
+    Case("gpu-1-24g", "speech_top", "speech_top"),
+    *(Case("gpu-1-24g", "llm", "llm", precision, layers=2) for precision in ("int8", "fp8")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +37,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_hollow_checkpoint(tmp_path_factory.mktemp("hollow"))
 
 
-@pytest.mark.parametrize(("stage", "graph"), CASES)
-def test_real_geometry_compiles_in_bounded_memory(
-    stage: str, graph: str, checkpoint: tuple[Path, Path], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_real_geometry_compiles_in_bounded_memory(case: Case, checkpoint: tuple[Path, Path], tmp_path: Path) -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        seconds, peak_bytes, plan_bytes = pool.submit(measured, checkpoint, stage, graph, tmp_path).result()
-    print(f"\n{graph}: {seconds:.0f} s, {peak_bytes / 1e9:.2f} GB of memory, a plan of {plan_bytes / 1e6:.0f} MB")
+        seconds, peak_bytes, plan_bytes = pool.submit(measured, checkpoint, case, tmp_path).result()
+    print(f"\n{case}: {seconds:.1f} s, {peak_bytes / 1e9:.2f} GB of memory, a plan of {plan_bytes / 1e6:.0f} MB")
     assert plan_bytes > 100_000
-    assert peak_bytes < MOST_BYTES
+    assert peak_bytes < MOST_BYTES + plan_bytes  # with 8 bits the plan holds the weights
 
 
-def measured(checkpoint: tuple[Path, Path], stage: str, graph: str, folder: Path) -> tuple[float, int, int]:
-    seconds, plan_bytes = compile_geometry(checkpoint, stage, graph, folder)
+def measured(checkpoint: tuple[Path, Path], case: Case, folder: Path) -> tuple[float, int, int]:
+    seconds, plan_bytes = compile_geometry(checkpoint, case, folder)
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, plan_bytes
 
 

@@ -30,7 +30,7 @@ class Bench:
         self.compiled: list[str] = []
         self._graphs: dict[Path, Path] = {}
 
-    def compile(self, graph: Path, profiles: list[Profile], plan: Path) -> None:
+    def compile(self, name: str, graph: Path, profiles: list[Profile], plan: Path) -> None:
         self.compiled.append(graph.stem)
         plan.write_text(f"a plan of {graph.stem}")
 
