@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import endurance
+from benchmarks.__main__ import main
 from benchmarks.holdings import KINDS, TOLERANCES, growth
 
 SECONDS = [3.0 * n for n in range(1200)]  # an hour
@@ -67,3 +68,9 @@ def test_a_short_run(tmp_path: Path) -> None:
     assert max(values["held"]["places_taken"]) > 8
     assert all("rose by" in fault for fault in faults)
     assert paths[1].read_text(encoding="utf-8").count("<svg") == 1
+
+
+def test_a_run_in_which_memory_still_fills_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["endure", "--minutes", "9"])
+    assert "take at least 20" in capsys.readouterr().err
