@@ -136,12 +136,14 @@ def _capacity(axes: Axes, values: Any) -> None:
             values["scaling_target"], color="grey", ls=":", label=f"scaling target: {values['scaling_target']}"
         )
     shares = axes.twinx()
-    for name, style in (("in_time", "^-"), ("gapless", "v-")):
+    for name, words, style in (("in_time", "in time", "^-"), ("gapless", "without a gap", "v-")):
+        colour = "tab:purple" if name == "in_time" else "tab:red"
         percent = [100 * levels[n][name] for n in counts]
-        shares.plot(counts, percent, style, lw=0.8, ms=4, color="tab:red", label=f"turns {name.replace('_', ' ')}, %")
+        shares.plot(counts, percent, style, lw=0.8, ms=4, color=colour, label=f"turns {words} (right)")
     shares.set_ylim(0, 105)
+    shares.set_ylabel("% of turns")
     handles = [*axes.get_legend_handles_labels()[0], *shares.get_legend_handles_labels()[0]]
-    axes.legend(handles=handles, fontsize=7)
+    axes.legend(handles=handles, fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.01), ncols=3, frameon=False)
 
 
 _PLOTS: dict[str, Callable[[Axes, Any], None]] = {
