@@ -53,10 +53,9 @@ def build_disk(info: ModelInfo, deployment: Deployment) -> Disk:
         kept += engine + table
         peaks.append(kept + backbone + engine)  # the plain checkpoint, and TensorRT-LLM's conversion of it
         written += backbone + 2 * engine + table
-    if stages or llm.engine == "tensorrt-llm":  # what is built is replayed: all in fp32 once more, one at a time
-        replayed = [_stage_fp32_bytes(info, stage) for stage in deployment.stages.values()]
-        peaks.append(kept + max(replayed))
-        written += sum(replayed)
+    replayed = [_stage_fp32_bytes(info, stage) for stage in _replayed(deployment)]  # once more, one at a time
+    peaks.append(kept + max(replayed, default=0))
+    written += sum(replayed)
     return Disk(kept, max(peaks), written + _SMALL_FILES_BYTES)
 
 
@@ -71,7 +70,8 @@ class HostMemory:
 def host_memory(info: ModelInfo, deployment: Deployment) -> HostMemory:
     """Of the conversion: the largest parameter in fp32, and its rows once more as they are written."""
     largest = max(math.prod(shape) for graph in graphs(info) for shape in parameters(graph, info).values())
-    recorded = max((_stage_fp32_bytes(info, stage) for stage in _recorded(deployment)), default=0)
+    wide = {*_recorded(deployment), *_replayed(deployment)}
+    recorded = max((_stage_fp32_bytes(info, stage) for stage in wide), default=0)
     record = int(_BASE_BYTES + _HELD_BY_ONNX_RUNTIME * recorded) if recorded else 0
     return HostMemory(_BASE_BYTES + 2 * 4 * largest, record)
 
@@ -111,8 +111,8 @@ def describe(disk: Disk, memory: HostMemory, checkpoint_bytes: int, rate: float 
     return (
         f"estimate: {disk.peak / 1e9:.1f} GB of disk while it works, {disk.kept / 1e9:.1f} GB to keep\n"
         f"  memory of the host: {memory.convert / 1e9:.1f} GB to convert, {memory.record / 1e9:.1f} GB to record what "
-        "engines are checked with; what compilers take is not known\n"
-        f"  time: {moving}; {compilers}"
+        "engines and the whole build are checked with, all on the CPU; what compilers take is not known\n"
+        f"  time: {moving}; {compilers}; nobody knows how long the recordings take"
     )
 
 
@@ -143,6 +143,12 @@ def _recorded(deployment: Deployment) -> list[Stage]:
     names = {stage.name for stage in _compiled(deployment)}
     names |= {before for name in names for before in FED_BY.get(name, ())}
     return [stage for stage in deployment.stages.values() if stage.name in names]
+
+
+def _replayed(deployment: Deployment) -> list[Stage]:
+    """All, where anything is built: the questions that end a build are recorded in fp32."""
+    is_built = any(stage.engine in ("tensorrt", "tensorrt-llm") for stage in deployment.stages.values())
+    return list(deployment.stages.values()) if is_built else []
 
 
 def _stage_bytes(info: ModelInfo, stage: Stage) -> int:

@@ -26,7 +26,7 @@ CONTEXT_BYTES = 500_000_000  # CUDA context and libraries of a process: an allow
 HEADROOM = 0.95  # of a GPU's memory that may be planned: allocators keep some
 # What CUDA gives programs of a card, by the GB of its name: one "of 24 GB" without ECC has 24 GiB, and gives 23.64
 CARD_GB_BYTES = int(0.985 * (1 << 30))
-LEAST_WORKSPACE_BYTES = 2 << 30  # of a compiler: kernels are tried that a small run's results would leave no room for
+LEAST_WORKSPACE_BYTES = 256 << 20  # of a compiler: kernels of small graphs need more than the results of a run
 COMPILERS_SHARE = 1.25  # of a run's results; 1.12 was seen, of speech_bottom_step at its real size
 _LOW_BYTES = 2  # of a value in bf16
 _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "fp8": 1}
@@ -111,7 +111,8 @@ def llm_workspace(info: ModelInfo, deployment: Deployment) -> int:
 
 
 def compiler_workspace(graph: Graph, info: ModelInfo, shapes: Sequence[Profile]) -> int:
-    """What a compiler may plan for a run: as :func:`run_workspace`, and more, for its order of work is its own."""
+    """What a compiler may plan for a run: as :func:`run_workspace`, and more, for its order of work is its own. Where
+    every engine takes all of it, what is more comes out of a GPU's headroom."""
     return max(LEAST_WORKSPACE_BYTES, int(COMPILERS_SHARE * run_workspace(graph, info, shapes)))
 
 

@@ -20,6 +20,7 @@ from stream_omni_build.repository import PACKAGE, product_version, templates
 
 NAME = "manifest.json"
 LIBRARY = Path(stream_omni.__file__).parent
+_SPEAKERS = ("build_estimate", "compile_times", "hardware_table")  # modules of this package that make nothing
 _USERS = ("serving", "replay")  # folders of the library that only use graphs and assets
 _PACKAGES = ("onnxruntime", "numpy", "tokenizers")
 _EXPORTERS = ("torch", "onnx")
@@ -105,9 +106,11 @@ def digest_file(path: Path, count: Callable[[int], None] | None = None) -> str:
 
 
 def _digest_code() -> str:
-    """Of the library, except for what only uses graphs and assets, and of this package."""
+    """Of the library, except for what only uses graphs and assets, and of this package, except for what only speaks
+    about builds."""
     files = [p for p in files_below(LIBRARY, ".py", ".json") if p.relative_to(LIBRARY).parts[0] not in _USERS]
-    return _digest_all([*files, *sorted(PACKAGE.glob("*.py"))], LIBRARY.parent, PACKAGE.parent)
+    own = [p for p in sorted(PACKAGE.glob("*.py")) if p.stem not in _SPEAKERS]
+    return _digest_all([*files, *own], LIBRARY.parent, PACKAGE.parent)
 
 
 def digest_engines_code() -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
+from stream_omni_build import manifest
 from stream_omni_build.graph_checks import check_graphs
 from stream_omni_build.main import main
 from stream_omni_build.manifest import is_whole, read_manifest
@@ -221,3 +222,14 @@ def test_random_is_the_other_command(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["random", "--help"])
     assert ended.value.code == 0
+
+
+def test_code_that_only_speaks_about_builds_makes_nothing_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "build" / "stream_omni_build"
+    shutil.copytree(manifest.PACKAGE, package)
+    monkeypatch.setattr(manifest, "PACKAGE", package)
+    before = manifest._digest_code()
+    (package / "compile_times.py").write_text("MEASURED_S = {}\n")
+    assert manifest._digest_code() == before
+    (package / "gpu_memory.py").write_text("COMPILERS_SHARE = 2\n")
+    assert manifest._digest_code() != before

@@ -10,7 +10,19 @@ import torch
 from stream_omni_build import build_estimate
 from stream_omni_build.build_estimate import Disk, build_disk, host_memory, require_disk, write_rate
 from stream_omni_build.deployment import read_deployment, shipped
-from stream_omni_build.gpu_memory import by_gpu, deployment_memory, fits, llm_workspace, weight_bytes
+from stream_omni_build.engines.shapes import profiles
+from stream_omni_build.gpu_memory import (
+    CARD_GB_BYTES,
+    COMPILERS_SHARE,
+    HEADROOM,
+    LEAST_WORKSPACE_BYTES,
+    by_gpu,
+    compiler_workspace,
+    deployment_memory,
+    fits,
+    llm_workspace,
+    weight_bytes,
+)
 from stream_omni_build.gpu_repository import deployed
 from stream_omni_build.hardware_table import BEGIN, END, replaced
 from stream_omni_build.live_bytes import workspace_bytes
@@ -18,6 +30,8 @@ from stream_omni_build.main import main
 from stream_omni_build.published_sizes import published_info
 from stream_omni_build.random_sizes import REAL
 from stream_omni_build.weight_plan import NoSpaceError
+
+from stream_omni.graphs import graphs
 
 INFO = published_info()
 ROOT = Path(__file__).parents[2]
@@ -50,6 +64,22 @@ def test_caches_are_128_kb_a_position() -> None:
 def test_a_shipped_profile_fits_the_gpu_that_it_is_for(name: str) -> None:
     deployment = read_deployment(name)
     assert fits(deployment_memory(deployed(INFO, deployment), deployment), deployment)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_engines_may_take_all_that_compilers_plan_for(name: str) -> None:
+    """What is more than the table counts comes out of a GPU's headroom."""
+    deployment = read_deployment(name)
+    info = deployed(INFO, deployment)
+    made, more = graphs(info), [0] * deployment.gpus
+    for memory in deployment_memory(info, deployment):
+        if memory.stage.engine == "tensorrt":
+            shapes = {graph: profiles(made[graph], info, deployment) for graph in memory.stage.graphs}
+            limits = [compiler_workspace(made[graph], info, found) for graph, found in shapes.items()]
+            assert min(limits) >= LEAST_WORKSPACE_BYTES
+            assert max(limits) >= COMPILERS_SHARE * memory.workspace / memory.stage.instances - 1
+            more[memory.stage.gpu] += memory.stage.instances * max(limits) - memory.workspace
+    assert max(more) < (1 - HEADROOM) * deployment.gpu_memory_gb * CARD_GB_BYTES
 
 
 def test_a_profile_for_more_turns_takes_more() -> None:
@@ -101,9 +131,11 @@ def test_tensorrt_llm_holds_the_prompts_of_all_turns() -> None:
 
 def test_the_hosts_memory_is_that_of_the_widest_stage_in_fp32() -> None:
     deployment = read_deployment("gpu-1")
-    memory, stage = host_memory(INFO, deployment), deployment.stages["speech_top"]
+    memory, llm = host_memory(INFO, deployment), deployment.stages["llm"]
     assert memory.convert < 6e9  # the bound of make test-realsize
-    assert memory.record > 2 * sum(weight_bytes(INFO, graph, stage) for graph in stage.graphs)  # which are in bf16
+    assert memory.record > 2 * weight_bytes(INFO, "llm", llm)  # which is in bf16, and recorded for the replay
+    without = dataclasses.replace(deployment, stages={"speech_top": deployment.stages["speech_top"]})
+    assert host_memory(INFO, without).record < memory.record / 2
     assert host_memory(INFO, read_deployment("gpu-torch")).record == 0
 
 

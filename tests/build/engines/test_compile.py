@@ -30,16 +30,12 @@ from tests.build.engines.tiny import Tiny, build_for_a_gpu_that_is_not_there
 PROFILES = ["gpu-1", "gpu-1-24g", "gpu-2"]
 
 
-def cases() -> list[Any]:
-    """All, of which those that differ from an earlier one in sizes alone are left to `make test-engines`."""
-    found, seen = [], set()
-    for profile in PROFILES:
-        for stage in read_deployment(profile).stages.values():
-            for graph in stage.graphs:
-                marks = [pytest.mark.engines] if (graph, stage.precision) in seen else []
-                found.append(pytest.param(profile, stage.name, graph, marks=marks))
-                seen.add((graph, stage.precision))
-    return found
+CASES = [
+    (profile, stage.name, graph)
+    for profile in PROFILES
+    for stage in read_deployment(profile).stages.values()
+    for graph in stage.graphs
+]
 
 
 def compiled(trt: Any, graph: Path, shapes: list[Profile], plan: Path) -> bytes:
@@ -48,7 +44,7 @@ def compiled(trt: Any, graph: Path, shapes: list[Profile], plan: Path) -> bytes:
     return plan.read_bytes()
 
 
-@pytest.mark.parametrize(("profile", "stage", "graph"), cases())
+@pytest.mark.parametrize(("profile", "stage", "graph"), CASES)
 def test_every_graph_compiles_for_every_profile(
     profile: str, stage: str, graph: str, tiny: Tiny, trt: Any, tmp_path: Path
 ) -> None:
