@@ -76,13 +76,12 @@ class Case:
 @dataclass(frozen=True)
 class Compiled:
     """``scratch_bytes``: what a run of the engine may take beside inputs and outputs; ``planned_bytes``: what the
-    hardware table counts for it; ``limit_bytes``: what the compiler was allowed."""
+    hardware table counts for it."""
 
     seconds: float
     plan_bytes: int
     scratch_bytes: int
     planned_bytes: int
-    limit_bytes: int
 
     def __str__(self) -> str:
         scratch, planned = self.scratch_bytes / 1e9, self.planned_bytes / 1e9
@@ -113,7 +112,7 @@ def compile_geometry(checkpoint: tuple[Path, Path], case: Case, folder: Path) ->
     with patch.object(compile_plan_module, "make_logger", partial(_listening, scratch)):
         compile_plan(trt, path, described, plan, limit, print, build_for_a_gpu_that_is_not_there(trt))
     seconds = time.monotonic() - began_s
-    return Compiled(seconds, plan.stat().st_size, max(scratch), run_workspace(graph, info, shapes), limit)
+    return Compiled(seconds, plan.stat().st_size, max(scratch), run_workspace(graph, info, shapes))
 
 
 def _listening(scratch: list[int], trt: Any) -> Any:

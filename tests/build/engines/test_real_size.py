@@ -23,6 +23,7 @@ from tests.build.engines.real_geometry import Case, Compiled, compile_geometry
 pytestmark = pytest.mark.engines
 
 MOST_BYTES = 6_000_000_000
+SPARE_BYTES = 500_000_000  # of an engine's scratch beyond what is planned for it: an eighth of an 80 GB card's headroom
 CASES = [
     *(Case("gpu-1", stage, graph) for stage, names in GRAPHS_OF.items() for graph in names),
     *(Case("gpu-2", "speech_top", graph) for graph in ("speech_bottom_step", "speech_top")),  # the largest caches
@@ -44,7 +45,7 @@ def test_real_geometry_compiles_in_bounded_memory(case: Case, checkpoint: tuple[
         compiled, peak_bytes = pool.submit(measured, checkpoint, case, tmp_path).result()
     print(f"\n{case}: {compiled}, {peak_bytes / 1e9:.2f} GB of memory")
     assert compiled.plan_bytes > 100_000
-    assert compiled.scratch_bytes <= compiled.limit_bytes
+    assert 0 < compiled.scratch_bytes < compiled.planned_bytes + SPARE_BYTES
     assert peak_bytes < MOST_BYTES + (compiled.plan_bytes if case.holds_weights else 0)
 
 
