@@ -23,7 +23,7 @@ from tests.build.engines.real_geometry import Case, Compiled, compile_geometry
 pytestmark = pytest.mark.engines
 
 MOST_BYTES = 6_000_000_000
-SPARE_BYTES = 500_000_000  # of an engine's scratch beyond what is planned for it: an eighth of an 80 GB card's headroom
+SPARE_BYTES = 1_000_000_000  # of an engine's scratch beyond what is planned for it: less than a 24 GB card's headroom
 CASES = [
     *(Case("gpu-1", stage, graph) for stage, names in GRAPHS_OF.items() for graph in names),
     *(Case("gpu-2", "speech_top", graph) for graph in ("speech_bottom_step", "speech_top")),  # the largest caches
