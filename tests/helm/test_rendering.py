@@ -101,7 +101,7 @@ def _target(values: dict[str, Any]) -> int:
 
 
 def test_engines_have_a_key_of_all_that_they_depend_on() -> None:
-    """Another GPU, TensorRT, model or flag is another directory; what engines do not depend on is not."""
+    """Another GPU, TensorRT, model, flag or image is another directory; what engines do not depend on is not."""
     changes = {
         "gpu": {"gpu": {"product": "NVIDIA-A100-SXM4-80GB"}},
         "tensorrt": {"build": {"tensorrt": "10.14.2"}},
@@ -109,10 +109,14 @@ def test_engines_have_a_key_of_all_that_they_depend_on() -> None:
         "flags": {"build": {"arguments": ["--precision=fp16"]}},
         "profile": {"build": {"profile": "gpu-1-24g"}},
         "mig": {"gpu": {"mig": "3g.40gb"}},
+        "image": {"image": {"tag": "0.2.0"}},
+        "digest": {"image": {"digest": f"sha256:{'1' * 64}"}},
+        "registry": {"image": {"repository": "registry.example/stream-omni"}},
     }
     keys = {name: _repository(merged(GPU, change)) for name, change in changes.items()}
     assert len({*keys.values(), _repository(GPU)}) == len(changes) + 1
-    assert _repository(merged(GPU, {"server": {"replicas": 3, "logFormat": "text"}})) == _repository(GPU)
+    another = {"server": {"replicas": 3, "logFormat": "text"}, "gateway": {"image": {"tag": "gateway"}}}
+    assert _repository(merged(GPU, another)) == _repository(GPU)
 
 
 def _repository(values: dict[str, object]) -> str:
