@@ -174,8 +174,8 @@ def summary(result: dict[str, Any]) -> str:
     }[values["limited_by"]]
     return (
         f"{capacity} turns at once: {SHARE:.0%} of the first sounds within {goal_ms:g} ms, {SHARE:.0%} without a gap; "
-        f"{why}.\nIn the chart's values: server.capacity.running at least {capacity} (the profile's slots), "
-        f"autoscaling.turnsPerReplica: {values['scaling_target']}"
+        f"{why}.\nIn the chart's values: autoscaling.turnsPerReplica: {values['scaling_target']}; where most answers "
+        f"are spoken, server.capacity.running: {capacity}, with as many slots in the profile"
     )
 
 
