@@ -13,7 +13,8 @@ AUDIT_FLAGS ?= # for example --vulnerability-service osv
 MANIFEST ?= build/demo/held_out/questions.jsonl
 # where the chart's claims are tested, quick tests and slow ones
 K8S_TESTS := tests/helm tests/monitoring tests/k8s tests/benchmarks/test_capacity.py tests/serving/test_drain_command.py \
-  tests/serving/test_launcher.py tests/serving/test_api_keys.py tests/client/test_connection_care.py
+  tests/serving/test_launcher.py tests/serving/test_api_keys.py tests/client/test_connection_care.py \
+  tests/runtime/test_engine_manifest.py
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
 .PHONY: help demo test test-faults test-engines test-realsize test-images test-gpu test-k8s audit lint serve talk eval train-demo bench soak capacity bench-full clean
@@ -62,7 +63,7 @@ test-faults: $(VENV)/installed ## the slow tests: fuzzing at length, a server br
 	$(BIN)/python -m pytest -m faults
 	$(BIN)/python -m tests.faults.table
 
-test-k8s: $(VENV)/installed ## the chart, dashboards, alerts and scaling, all tests: several real servers, Envoy, Prometheus; half an hour
+test-k8s: $(VENV)/installed ## the chart, dashboards, alerts and scaling, all tests: several real servers, Envoy, Prometheus; ten minutes
 	$(BIN)/python -m pytest -m 'not faults and not engines and not gpu' -v -s -rs --durations=20 $(K8S_TESTS)
 
 test-engines: $(VENV)/installed ## every stage at its real size through TensorRT's compiler, on a machine without a GPU

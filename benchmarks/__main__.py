@@ -152,7 +152,7 @@ def _add_capacity(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--url", metavar="HOST:PORT", help="a server that runs, with nobody else on it")
     place.add_argument("--served", type=Path, metavar="DIR", help="start one from what `stream-omni build` wrote")
     add = parser.add_argument
-    add("--profile", default="cpu", metavar="NAME", help="that the server was built with, for the record (%(default)s)")
+    add("--profile", default="cpu", metavar="NAME", help="that the server was built with (%(default)s)")
     add("--first-audio-ms", type=float, default=600, metavar="MS", help="what is in time (default: %(default)g)")
     add("--most", type=int, default=64, metavar="N", help="streams that are tried (default: %(default)s)")
     add("--turns", type=int, default=40, metavar="N", help="judged at each level, at least (default: %(default)s)")

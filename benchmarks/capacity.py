@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from stream_omni.audio import resample
 SHARE = 0.95  # of the turns that must be so; the others may be late
 SCALING_SHARE = 0.7  # of the capacity at which a replica more is asked for: it takes a start's time until it helps
 _LONGEST_LEAD_S = 0.2
+
+Asks = Callable[[int], Ask]  # of a look: a number of streams is looked at, and the answer twice
 
 
 @dataclass(frozen=True)
@@ -92,17 +96,18 @@ def run(
         **named,
     }
     with _asker(place, goal.most_streams) as asker:
-        ask = recorded(manifest, answer_s)
-        return record("capacity", parameters, lambda: measure(asker, ask, goal, say), folder)
+        asks = recorded(manifest, answer_s)
+        return record("capacity", parameters, lambda: measure(asker, asks, goal, say), folder)
 
 
-def measure(asker: Asker, ask: Ask, goal: Goal, say: Callable[[str], None] = print) -> Values:
+def measure(asker: Asker, asks: Asks, goal: Goal, say: Callable[[str], None] = print) -> Values:
     levels: dict[int, Level] = {}
+    looks = count()
 
     def holds(streams: int) -> bool:
         level = levels.setdefault(streams, Level(streams))
         turns = max(2, -(-goal.least_turns // streams))
-        level.turns += closed_loop(asker, ask, streams, turns).turns
+        level.turns += closed_loop(asker, asks(next(looks)), streams, turns).turns
         say(_line(level, goal))
         return not level.misses(goal)
 
@@ -138,21 +143,21 @@ def confirmed(holds: Callable[[int], bool], found: int) -> int:
     return found
 
 
-def recorded(manifest: Path, answer_s: float) -> Ask:
-    """The spoken questions of an evaluation's manifest by turns, each behind a moment of near silence of its own, so
-    that no server finds the beginning of a prompt among those that it remembers."""
+def recorded(manifest: Path, answer_s: float) -> Asks:
+    """The spoken questions of an evaluation's manifest by turns, each behind a moment of near silence of its own, at
+    each look another one, so that no server finds the beginning of a prompt among those that it remembers."""
     files = [item.audio for item in read_manifest(manifest) if item.audio is not None]
     if not files:
         raise ValueError(f'{manifest} has no spoken question: give its lines an "audio"')
     voices = [resample(*read_audio(file), SAMPLE_RATE_HZ) for file in files]
 
-    def ask(stream: int, turn: int) -> Question:
-        generator = np.random.default_rng([11, stream, turn])
+    def ask(look: int, stream: int, turn: int) -> Question:
+        generator = np.random.default_rng([11, look, stream, turn])
         lead = generator.normal(0, 1e-3, int(generator.uniform(0, _LONGEST_LEAD_S) * SAMPLE_RATE_HZ))
         audio = np.concatenate([lead.astype(np.float32), voices[(stream + turn) % len(voices)]])
         return Question(audio=audio, answer_s=answer_s, seed=1000 * stream + turn)
 
-    return ask
+    return lambda look: partial(ask, look)
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -169,8 +174,8 @@ def summary(result: dict[str, Any]) -> str:
     }[values["limited_by"]]
     return (
         f"{capacity} turns at once: {SHARE:.0%} of the first sounds within {goal_ms:g} ms, {SHARE:.0%} without a gap; "
-        f"{why}.\nIn the chart's values: server.capacity.running at least {capacity} (the profile's slots), "
-        f"autoscaling.turnsPerReplica: {values['scaling_target']}"
+        f"{why}.\nIn the chart's values: autoscaling.turnsPerReplica: {values['scaling_target']}; where most answers "
+        f"are spoken, server.capacity.running: {capacity}, with as many slots in the profile"
     )
 
 

@@ -20,11 +20,11 @@ _CAPACITY = _ROOT / "benchmarks" / "results" / "capacity.json"
 def files() -> Mapping[Path, str]:
     """What the chart's generated files must hold. Raises ValueError."""
     values = read_values(CHART / "values.yaml")
-    readme = CHART / "README.md"
+    readme, measured = CHART / "README.md", CHART / "measured" / "capacity.yaml"
     return {
         CHART / "values.schema.json": schema_text(values),
         readme: with_reference(readme, values),
-        CHART / "measured" / "capacity.yaml": capacities_text(_CAPACITY),
+        measured: capacities_text(_CAPACITY, measured),
     }
 
 

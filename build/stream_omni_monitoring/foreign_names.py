@@ -22,6 +22,7 @@ ENVOY_RESETS = "envoy_cluster_upstream_rq_rx_reset"
 ENVOY_CONNECT_FAILURES = "envoy_cluster_upstream_cx_connect_fail"
 ENVOY_HEALTHY = "envoy_cluster_membership_healthy"
 ENVOY_MEMBERS = "envoy_cluster_membership_total"
+ENVOY_EJECTED = "envoy_cluster_outlier_detection_ejections_active"
 ENVOY_REQUEST_MILLISECONDS = "envoy_cluster_upstream_rq_time"  # a histogram
 
 # kube-state-metrics

@@ -293,10 +293,11 @@ def envoy_row() -> Row:
             ),
             Panel(
                 "Servers",
-                "Known to Envoy, and healthy.",
+                "Known to Envoy, healthy, and left alone for a while because they could not be reached.",
                 "short",
                 [
                     Curve(edge.sum(foreign.ENVOY_HEALTHY, by=cluster), f"{name} healthy"),
+                    Curve(edge.sum(foreign.ENVOY_EJECTED, by=cluster), f"{name} left alone"),
                     Curve(edge.sum(foreign.ENVOY_MEMBERS, by=cluster), f"{name} known", dashed=True),
                 ],
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from stream_omni_eval.turn_trace import Arrival, TurnTrace
 
 from benchmarks import capacity
 from benchmarks.__main__ import main
-from benchmarks.capacity import Goal, confirmed, measure, most_that_holds, recorded, summary
+from benchmarks.capacity import Asks, Goal, confirmed, measure, most_that_holds, recorded, summary
 from benchmarks.load import Closed
 from benchmarks.plots import draw
-from benchmarks.questions import SAMPLE_RATE_HZ, Question, spoken
+from benchmarks.questions import SAMPLE_RATE_HZ, Ask, Question, spoken
 
 MANIFEST = Path(__file__).parents[2] / "build" / "demo" / "held_out" / "questions.jsonl"
 
@@ -66,7 +67,7 @@ def test_luck_does_not_last() -> None:
 def test_what_limits_is_told(server: Made, limited_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capacity, "closed_loop", server.loop)
     goal, said = Goal(first_audio_ms=650, most_streams=16, least_turns=40), list[str]()
-    values = measure(Nobody(), spoken(1.0), goal, said.append)
+    values = measure(Nobody(), lambda look: spoken(1.0), goal, said.append)
     assert (values["capacity"], values["limited_by"]) == (6, limited_by)
     assert values["scaling_target"] == 4  # seven tenths, rounded down
     assert values["levels"][6]["misses"] == "" and values["levels"][7]["misses"] == limited_by
@@ -85,12 +86,33 @@ def test_what_follows_is_said() -> None:
 
 
 def test_questions_are_real_ones_and_never_twice_the_same() -> None:
-    ask = recorded(MANIFEST, 5.0)
-    asked = [ask(stream, turn) for stream in range(4) for turn in range(6)]
+    """Neither of another stream or turn, nor at another level, nor at the second look."""
+    asks, asked = recorded(MANIFEST, 5.0), list[Question]()
+    looks = _looks(asks, asked.append)
+    assert looks == [1, 2, 4, 8, 6, 7, 6]
     sounds = {question.audio.tobytes() for question in asked if question.audio is not None}
-    assert len(sounds) == 24
+    assert len(sounds) == len(asked) == 6 * sum(looks)
     assert all(0.5 < len(question.audio) / SAMPLE_RATE_HZ < 10 for question in asked if question.audio is not None)
-    assert ask(1, 1).audio is not None and (ask(1, 1).audio == recorded(MANIFEST, 5.0)(1, 1).audio).all()
+    again = list[Question]()
+    _looks(recorded(MANIFEST, 5.0), again.append)
+    assert {question.audio.tobytes() for question in again if question.audio is not None} == sounds
+
+
+def _looks(asks: Asks, note: Callable[[Question], object]) -> list[int]:
+    """The streams of each look at a server of six places, six turns each, of which every question is noted."""
+    streams_of_looks = []
+
+    def loop(asker: object, ask: Ask, streams: int, turns: int) -> Closed:
+        streams_of_looks.append(streams)
+        for stream in range(streams):
+            for turn in range(6):
+                note(ask(stream, turn))
+        return Made(places=6).loop(asker, ask, streams, turns)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capacity, "closed_loop", loop)
+        measure(Nobody(), asks, Goal(first_audio_ms=650, most_streams=16, least_turns=6), lambda line: None)
+    return streams_of_looks
 
 
 def test_a_real_server_is_measured_reported_and_drawn(

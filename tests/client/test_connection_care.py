@@ -17,6 +17,7 @@ from stream_omni_client.grpc_channel import OPTIONS
 
 from stream_omni.serving import launcher
 from tests.client.conftest import protocol_server
+from tests.helm.name_server import name_server
 
 TRITON_MS = 300_000  # between two pings during a turn, unless it is told otherwise (see its --help)
 QUICK = 300  # gRPC sends no pings that are less than a second apart
@@ -74,35 +75,39 @@ def test_a_connection_without_turns_is_given_up(protocol_url: str, monkeypatch: 
 
 def test_turns_go_round_the_addresses_of_a_name() -> None:
     """As DNS gives several for one name: a headless Service's. By a bare channel with the client's own options."""
-    turns: Counter[int] = Counter()
+    turns: Counter[str] = Counter()
+    addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
     with ExitStack() as stack:
-        ports = [stack.enter_context(counting_server(turns)) for _ in range(3)]
-        target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        port = 0
+        for address in addresses:
+            port = stack.enter_context(counting_server(turns, address, port))
+        names = stack.enter_context(name_server("servers.speech.svc", addresses))
+        target = f"dns://127.0.0.1:{names.port}/servers.speech.svc:{port}"
         ask = stack.enter_context(grpc.insecure_channel(target, OPTIONS)).unary_unary("/a/turn")
         until(lambda: bool(ask(b"", wait_for_ready=True, timeout=10) == b"" and len(turns) == 3))  # all are connected
         turns.clear()
         for _ in range(30):
             ask(b"", timeout=10)
-    assert dict(turns) == dict.fromkeys(ports, 10)
+    assert dict(turns) == dict.fromkeys(addresses, 10)
 
 
 @contextmanager
-def counting_server(turns: Counter[int]) -> Iterator[int]:
-    """Its port; ``turns`` counts by it."""
+def counting_server(turns: Counter[str], address: str, port: int) -> Iterator[int]:
+    """Its port, a free one for 0; ``turns`` counts by ``address``."""
 
     class Counting(grpc.GenericRpcHandler):
         def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
             return grpc.unary_unary_rpc_method_handler(self._turn)
 
         def _turn(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-            turns[port] += 1
+            turns[address] += 1
             return b""
 
     server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[Counting()])
-    port = server.add_insecure_port("127.0.0.1:0")
+    bound = server.add_insecure_port(f"{address}:{port}")
     server.start()
     try:
-        yield port
+        yield bound
     finally:
         server.stop(0)
 

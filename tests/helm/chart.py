@@ -55,6 +55,11 @@ class Rendered:
         (found,) = [pod for name, pod in self.pods() if name == component]
         return found
 
+    def port(self, component: str, name: str) -> int:
+        (container,) = self.pod(component)["spec"]["containers"]
+        (found,) = [port["containerPort"] for port in container["ports"] if port["name"] == name]
+        return int(found)
+
 
 def component_of(metadata: Manifest) -> str:
     return str(metadata["labels"]["app.kubernetes.io/component"])

@@ -21,7 +21,7 @@ import pytest
 import trustme
 import yaml
 
-from tests.helm.cases import CASES, CPU
+from tests.helm.cases import CASES, CPU, GPU
 from tests.helm.chart import Manifest, Values, merged, render
 
 ENVOY = Path(sys.executable).with_name("envoy")
@@ -96,6 +96,7 @@ def test_the_circuit_breaker_lets_through_what_all_replicas_can_take() -> None:
     assert most(merged(CPU, {"server": {"replicas": 5}})) == 5 * 12
     assert most(CASES["hpa"]) == 6 * 12
     assert most(merged(CPU, {"envoy": {"maxTurns": 7}})) == 7
+    assert most(merged(GPU, {"server": {"replicas": 3}})) == 3 * (16 + 8)
 
 
 def test_turns_are_balanced_by_their_number_over_servers_that_are_ready() -> None:
@@ -257,6 +258,17 @@ def test_the_metadata_that_can_crash_a_server_does_not_pass(tmp_path: Path) -> N
         turn = channel.stream_stream(METHOD)(iter([b"hello"]), timeout=60, metadata=sent)
         assert next(turn) == b"hello"
         assert turns.metadata["authorization"] == "Bearer mine" and "triton_grpc_error" not in turns.metadata
+
+
+@pytest.mark.parametrize("call", ["RepositoryModelUnload", "RepositoryIndex", "TraceSetting", "LogSettings"])
+def test_management_is_refused_at_the_edge(call: str, tmp_path: Path) -> None:
+    with edge(tmp_path) as (door, admin, _, turns), grpc.insecure_channel(door) as channel:
+        turn = channel.stream_stream(METHOD)(iter([b"hello"]), timeout=60)
+        assert next(turn) == b"hello"
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary(f"/inference.GRPCInferenceService/{call}")(b"", timeout=60)
+        assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert turns.begun == 1 and "cluster.servers.upstream_rq_total: 1" in page(admin, "/stats")
 
 
 @pytest.mark.k8s

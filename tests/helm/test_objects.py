@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from stream_omni_build import demo
 from stream_omni_build import main as build_command
 from stream_omni_build.fetch import command as fetch_command
@@ -19,7 +20,7 @@ from stream_omni_client.gateway import command as gateway_command
 from stream_omni.serving import drain_command, serve
 from stream_omni.serving.metrics import METRICS
 from tests.helm.cases import CASES
-from tests.helm.chart import RELEASE, Manifest, Rendered, component_of, render
+from tests.helm.chart import CHART, RELEASE, Manifest, Rendered, component_of, render
 
 
 @pytest.fixture(params=CASES)
@@ -76,6 +77,27 @@ def test_every_port_that_is_named_is_there(found: Rendered) -> None:
         assert backend["port"] in [port["port"] for port in services[backend["name"]]["spec"]["ports"]]
 
 
+def test_clients_ask_a_service_and_a_port_that_are_there(found: Rendered) -> None:
+    doors = {
+        f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc:{port['port']}"
+        for service in found.of("Service")
+        for port in service["spec"]["ports"]
+    }
+    asked = {
+        (name, part["name"]): each["value"]
+        for name, pod in found.pods()
+        for part in containers(pod)
+        for each in part.get("env", [])
+        if each["name"] == "STREAM_OMNI_URL"
+    }
+    clients = {("gateway", "gateway"), ("test", "turn")}
+    assert asked.keys() == {(name, part) for name, part in clients if name in dict(found.pods())}
+    assert {*asked.values()} <= doors
+    for part in (part for name, pod in found.pods() if name == "test" for part in containers(pod)):
+        for url in re.findall(r"https?://([\w.-]+:\d+)/", " ".join(part["args"])):
+            assert url in doors
+
+
 def test_every_file_that_is_named_is_mounted_and_every_mount_has_a_volume(found: Rendered) -> None:
     for _, pod in found.pods():
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
@@ -106,7 +128,8 @@ def test_secrets_and_claims_are_those_of_the_values_and_config_maps_those_of_the
                 if "configMap" in volume:
                     assert volume["configMap"]["name"] in maps
             for part in containers(pod):
-                assert not [each for each in part.get("env", []) if "valueFrom" in each], "secrets are files"
+                given = [each for each in part.get("env", []) if "valueFrom" in each]
+                assert not given and "envFrom" not in part, "secrets are files"
 
 
 def option(words: list[Any], name: str) -> int:
@@ -259,15 +282,11 @@ def test_scrapes_carry_the_labels_that_rules_and_dashboards_ask_for() -> None:
 
 
 def test_rules_and_dashboards_are_all_handed_over() -> None:
-    import yaml
-
-    from tests.helm.chart import CHART
-
     found = render(CASES["hpa"])
-    groups = [group["name"] for group in found.one("PrometheusRule")["spec"]["groups"]]
-    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((CHART / "rules").glob("*.yaml"))]
-    assert groups and groups == [group["name"] for file in files for group in file["groups"]]
-    assert "RUNBOOKS_URL" not in str(found.one("PrometheusRule"))
+    groups = found.one("PrometheusRule")["spec"]["groups"]
+    texts = [path.read_text(encoding="utf-8") for path in sorted((CHART / "rules").glob("*.yaml"))]
+    files = [yaml.safe_load(text.replace("RUNBOOKS_URL", "docs/runbooks")) for text in texts]
+    assert groups and groups == [group for file in files for group in file["groups"]]
     (dashboards,) = [each for each in found.of("ConfigMap") if each["metadata"]["name"].endswith("-dashboards")]
     shown = {path.name: path.read_text(encoding="utf-8").strip() for path in (CHART / "dashboards").glob("*.json")}
     assert shown and dashboards["data"] == shown

@@ -39,7 +39,7 @@ def test_names_and_times_of_the_readme_are_those_of_the_chart() -> None:
     services = {each["metadata"]["name"] for each in found.of("Service")}
     (forwarded,) = re.findall(r"port-forward service/(\S+)", _README)
     assert forwarded in services and "demo-stream-omni-server-headless" in services
-    (grace_s,) = re.findall(r"The pod's grace period is the sum, and 10 s: (\d+) s", _README)
+    (grace_s,) = re.findall(r"The pod's grace period is the sum, and 10 s: (\d+) s with the defaults", _README)
     assert found.pod("server")["spec"]["terminationGracePeriodSeconds"] == int(grace_s)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from stream_omni_build.deployment import read_deployment, shipped
 from stream_omni_build.gpu_repository import render_deployment
 from stream_omni_build.repository import find_profile, render_repository
+from stream_omni_chart.measured import DEMO, capacities_text
 
 from stream_omni.model_info import ModelInfo
 from stream_omni.serving.connections import connection_arguments
@@ -88,10 +90,35 @@ def test_the_target_is_seven_tenths_of_what_was_measured() -> None:
     for profile in ("cpu", *shipped()):
         values = merged(_values_of(profile), {"autoscaling": {"mode": "hpa"}})
         places = 8 if profile == "cpu" else read_deployment(profile).turns
-        assert _target(values) == max(1, 7 * min(places, measured.get(profile, places)) // 10), profile
+        name = DEMO if profile == "cpu" else profile
+        assert _target(values) == max(1, 7 * min(places, measured.get(name, places)) // 10), profile
+    another_model = {"build": {"profile": "cpu"}, "gpu": {"count": 0, "product": "", "runtimeClass": ""}}
+    another = merged(GPU, another_model, {"autoscaling": {"mode": "hpa"}})
+    assert _target(another) == 7 * min(8, measured.get("cpu", 8)) // 10
     own = {"autoscaling": {"mode": "hpa"}, "server": {"capacity": {"running": 20}}}
     assert _target(merged(CPU, own)) == 14
     assert _target(merged(CPU, own, {"autoscaling": {"turnsPerReplica": 3}})) == 3
+
+
+def test_another_measurement_is_added_to_those_that_are_there(tmp_path: Path) -> None:
+    """The demo's counts for no other model on its profile, and a name that nobody can choose is refused."""
+    result, written = tmp_path / "capacity.json", tmp_path / "capacity.yaml"
+    assert yaml.safe_load(capacities_text(result, written)) == {}
+
+    def measure(capacity: int, **parameters: str) -> dict[str, int]:
+        result.write_text(json.dumps({"parameters": parameters, "values": {"capacity": capacity}}), encoding="utf-8")
+        written.write_text(capacities_text(result, written), encoding="utf-8")
+        found: dict[str, int] = yaml.safe_load(written.read_text(encoding="utf-8"))
+        return found
+
+    assert measure(4, profile="cpu", served="demo") == {"demo": 4}
+    assert measure(12, profile="gpu-1", server="localhost:8001") == {"demo": 4, "gpu-1": 12}
+    assert measure(6, profile="cpu", served="mine") == {"demo": 4, "gpu-1": 12, "cpu": 6}
+    assert measure(5, profile="cpu", served="demo") == {"demo": 5, "gpu-1": 12, "cpu": 6}
+    with pytest.raises(ValueError, match=r"no profile is named gpu-3; --profile is one of demo, cpu, gpu-1, "):
+        measure(9, profile="gpu-3", served="8b")
+    with pytest.raises(ValueError, match="not one turn came in time"):
+        measure(0, profile="cpu", served="mine")
 
 
 def _target(values: dict[str, Any]) -> int:
@@ -101,7 +128,7 @@ def _target(values: dict[str, Any]) -> int:
 
 
 def test_engines_have_a_key_of_all_that_they_depend_on() -> None:
-    """Another GPU, TensorRT, model or flag is another directory; what engines do not depend on is not."""
+    """Another GPU, TensorRT, model, flag or image is another directory; what engines do not depend on is not."""
     changes = {
         "gpu": {"gpu": {"product": "NVIDIA-A100-SXM4-80GB"}},
         "tensorrt": {"build": {"tensorrt": "10.14.2"}},
@@ -109,10 +136,14 @@ def test_engines_have_a_key_of_all_that_they_depend_on() -> None:
         "flags": {"build": {"arguments": ["--precision=fp16"]}},
         "profile": {"build": {"profile": "gpu-1-24g"}},
         "mig": {"gpu": {"mig": "3g.40gb"}},
+        "image": {"image": {"tag": "0.2.0"}},
+        "digest": {"image": {"digest": f"sha256:{'1' * 64}"}},
+        "registry": {"image": {"repository": "registry.example/stream-omni"}},
     }
     keys = {name: _repository(merged(GPU, change)) for name, change in changes.items()}
     assert len({*keys.values(), _repository(GPU)}) == len(changes) + 1
-    assert _repository(merged(GPU, {"server": {"replicas": 3, "logFormat": "text"}})) == _repository(GPU)
+    another = {"server": {"replicas": 3, "logFormat": "text"}, "gateway": {"image": {"tag": "gateway"}}}
+    assert _repository(merged(GPU, another)) == _repository(GPU)
 
 
 def _repository(values: dict[str, object]) -> str:

@@ -180,6 +180,13 @@ def test_a_value_that_is_taken_away_is_refused_but_where_the_chart_knows_what_to
     assert render(_spoilt(("server", "capacity", "waiting"), None)).objects == render(CPU).objects
 
 
+@pytest.mark.parametrize("path", [("server", "traceEndpoint"), ("autoscaling", "prometheusUrl")], ids=".".join)
+def test_an_address_whose_port_is_none_is_refused(path: tuple[str, ...]) -> None:
+    for address in ("http://collector:829434009", "http://collector:4318-", "http://collector:0"):
+        with pytest.raises(Refused, match=rf"{path[-1]}.*does not match pattern"):
+            render(_spoilt(path, address))
+
+
 def _at(schema: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     for key in path:
         schema = schema["properties"][key]

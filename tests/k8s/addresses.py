@@ -14,5 +14,8 @@ def of_edge(number: int = 0) -> str:
     return f"{_NETWORK}.{1 + number}"
 
 
+OF_PROMETHEUS, OF_GATEWAY = of_edge(8), of_edge(7)
+
+
 def of_server(number: int) -> str:
     return f"{_NETWORK}.{10 + number}"

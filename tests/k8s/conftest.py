@@ -21,8 +21,8 @@ def rendered() -> Rendered:
 
 
 @pytest.fixture(scope="session")
-def prometheus_folder() -> Path:
-    return prometheus_programs.folder()
+def prometheus_folder(pytestconfig: pytest.Config) -> Path:
+    return prometheus_programs.folder(pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -47,12 +47,12 @@ class Replica:
             arguments[host] = self.address
         self._began_s = time.monotonic()
         self.started_in_s: float | None = None
-        self._supervised = Supervised(built, folder / f"{self.name}.log", **arguments)
+        self.supervised = Supervised(built, folder / f"{self.name}.log", **arguments)
         self._starting = threading.Thread(target=self._wait_until_ready, daemon=True)
         self._starting.start()
 
     def _wait_until_ready(self) -> None:
-        self._supervised.__enter__()
+        self.supervised.__enter__()
         self.started_in_s = time.monotonic() - self._began_s
         self.is_ready = True
 
@@ -74,10 +74,10 @@ class Replica:
         assert here != arguments
         hook = subprocess.run([*_COMMAND, *here], timeout=allowed_s, check=False).returncode
         self.is_ready = False
-        self._supervised.process.terminate()
+        self.supervised.process.terminate()
         left_s = allowed_s - (time.monotonic() - began_s)
         try:
-            server = self._supervised.process.wait(max(0.0, left_s))
+            server = self.supervised.process.wait(max(0.0, left_s))
         except subprocess.TimeoutExpired:
             self.kill()
             server = -signal.SIGKILL
@@ -87,15 +87,15 @@ class Replica:
     def kill(self) -> None:
         """All its processes at once, as when its node is lost or its memory is used up."""
         self.is_ready = False
-        for number in _family(self._supervised.process.pid):
+        for number in _family(self.supervised.process.pid):
             try:
                 os.kill(number, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        self._supervised.process.wait()
+        self.supervised.process.wait()
 
     def close(self) -> None:
-        self._supervised.__exit__()
+        self.supervised.__exit__()
 
 
 def _family(first: int) -> list[int]:

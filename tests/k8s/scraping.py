@@ -25,15 +25,14 @@ def prometheus(
     rules.write_text(json.dumps(rendered.one("PrometheusRule")["spec"]))  # JSON is YAML
     jobs = [_job(monitor, rendered, pods, speed) for monitor in rendered.of("PodMonitor")]
     configuration = {"rule_files": [str(rules)], "scrape_configs": jobs}
-    with prometheus_at(f"{addresses.of_edge(8)}:{_PORT}", programs, folder, configuration) as running:
+    with prometheus_at(f"{addresses.OF_PROMETHEUS}:{_PORT}", programs, folder, configuration) as running:
         yield running
 
 
 def _job(monitor: Manifest, rendered: Rendered, pods: Mapping[str, Mapping[str, str]], speed: float) -> dict[str, Any]:
     component = monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    (container,) = rendered.pod(component)["spec"]["containers"]
-    (port,) = [each["containerPort"] for each in container["ports"] if each["name"] == endpoint["port"]]
+    port = rendered.port(component, endpoint["port"])
     interval_s = float(endpoint["interval"].removesuffix("s")) / speed
     return {
         "job_name": monitor["metadata"]["name"],

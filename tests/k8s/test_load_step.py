@@ -33,6 +33,7 @@ FEW, MANY = 3, 12  # users; the chart wants 5 on each server (0.7 of 8), so 1 an
 QUIET_S, FULL_S = 15.0, 30.0  # before the step, and when all servers are ready after it
 WINDOW_S = 300.0  # of the chart, before the first replica may go
 ORDERED_WITHIN_S = 15.0  # of the step: a scrape, and a doubling at each of two decisions
+NOTICED_WITHIN_S = 5.0  # of being ready: some decisions
 LONGEST_S = 900.0  # of a phase, on a machine that does other things
 TOLD_EVERY_S = 10.0
 
@@ -202,6 +203,11 @@ def test_replicas_are_ordered_in_time_and_as_many_as_the_load_takes(run: Run) ->
     assert {look["wanted"] for look in run.looks if look["seconds"] < run.moments_s["more users"]} == {1}
     assert run.moments_s["all ordered"] - run.moments_s["more users"] < ORDERED_WITHIN_S
     assert max(sum(look["demand"].values()) for look in run.looks) >= MANY - 1  # and probes, which are turns as well
+
+
+def test_replicas_answer_as_soon_as_they_have_started(run: Run) -> None:
+    took_s = run.moments_s["all ready"] - run.moments_s["all ordered"]
+    assert took_s < max(run.report["starts_s"]) + NOTICED_WITHIN_S
 
 
 def test_with_all_replicas_nobody_is_refused_and_the_load_is_shared(run: Run) -> None:

@@ -1,33 +1,20 @@
-"""A real Prometheus that scrapes real programs, labelled as the chart's PodMonitors label them, under the
-shipped rules."""
+"""A real Prometheus, and what it answers."""
 
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.monitoring.conftest import RULES
-
-SCRAPE_S = 2
 _START_S = 120.0
-
-
-@dataclass(frozen=True)
-class Target:
-    component: str
-    pod: str
-    address: str
-    path: str = "/metrics"
 
 
 @dataclass(frozen=True)
@@ -46,14 +33,6 @@ class Prometheus:
             "result"
         ]
         return found
-
-
-@contextmanager
-def prometheus(programs: Path, folder: Path, targets: Sequence[Target]) -> Iterator[Prometheus]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    with prometheus_at(address, programs, folder, _configuration(targets)) as running:
-        yield running
 
 
 @contextmanager
@@ -83,21 +62,3 @@ def _wait(running: Prometheus, process: subprocess.Popen[bytes], log: Path) -> N
         except (urllib.error.URLError, ConnectionError):
             assert process.poll() is None and time.monotonic() < deadline_s, log.read_text()
             time.sleep(0.1)
-
-
-def _configuration(targets: Sequence[Target]) -> dict[str, Any]:
-    jobs = [
-        {
-            "job_name": f"{target.component}-{target.pod}",
-            "metrics_path": target.path,
-            "static_configs": [{"targets": [target.address], "labels": _labels(target)}],
-        }
-        for target in targets
-    ]
-    timing = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
-    return {"global": timing, "rule_files": [str(path) for path in RULES], "scrape_configs": jobs}
-
-
-def _labels(target: Target) -> dict[str, str]:
-    own = {"component": target.component, "pod": target.pod}
-    return {"app": "stream-omni", "namespace": "stand", "release": "omni", **own}

@@ -1,5 +1,5 @@
-"""Every panel shows something: real servers behind a real Envoy and a gateway, under load and a fault, read by a real
-Prometheus, whose answers to the panels' queries are drawn."""
+"""Every panel shows something: real servers behind the chart's Envoy and gateway, under load and a fault, read by a
+real Prometheus with the chart's scrapes and rules, whose answers to the panels' queries are drawn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,14 @@ from typing import Any
 import pytest
 from stream_omni_monitoring.foreign_names import OF_GPU, OF_KUBERNETES
 
-from tests.client.envoy_process import envoy
-from tests.client.gateway.gateway_process import gateway_process
-from tests.faults.supervised import Supervised
+from tests.k8s.replica import Replica
+from tests.k8s.scraping import prometheus
+from tests.k8s.stand import SCRAPE_S, stand
 from tests.monitoring.conftest import DASHBOARDS, filled, panels_of
 from tests.monitoring.drawing import draw_rows
 from tests.monitoring.load import load
 from tests.monitoring.metric_names import asked
-from tests.monitoring.prometheus_process import SCRAPE_S, Prometheus, Target, prometheus
+from tests.monitoring.prometheus_process import Prometheus
 
 pytestmark = pytest.mark.k8s
 
@@ -51,39 +50,31 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(built_directory: Path, prometheus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     folder = tmp_path_factory.mktemp("stand")
-    with ExitStack() as stack:
-        servers = [
-            stack.enter_context(Supervised(built_directory, folder / f"server-{n}.log", drain_timeout_s=20))
-            for n in (0, 1)
-        ]
-        proxy = stack.enter_context(envoy(folder, *(server.grpc_url for server in servers)))
-        gateway = stack.enter_context(gateway_process(proxy.url))
-        targets = [Target("server", f"omni-server-{n}", server.metrics_url) for n, server in enumerate(servers)]
-        targets += [Target("supervisor", f"omni-server-{n}", server.admin_url) for n, server in enumerate(servers)]
-        targets.append(Target("gateway", "omni-gateway-0", gateway.address))
-        targets.append(Target("envoy", "omni-envoy-0", proxy.admin, "/stats/prometheus"))
-        running = stack.enter_context(prometheus(prometheus_folder, folder, targets))
+    with (
+        stand(built_directory, folder, replicas=2) as running,
+        prometheus(prometheus_folder, folder, running.rendered, running.pods, speed=1) as watching,
+    ):
         print(f"\n  two servers, Envoy, a gateway and Prometheus run: {LASTS_S:.0f} s of load", flush=True)
         began_s = time.time()
-        with load(proxy.url, gateway.url):
-            _spoil(servers[1])
+        with load(running.edge.url, running.gateway.url):
+            _spoil(running.replicas[1])
         ended_s = time.time()
         print("  now every panel asks", flush=True)
-        answers = {path.stem: _ask(running, path, began_s, ended_s) for path in DASHBOARDS}
-        alerts = running.ask(
+        answers = {path.stem: _ask(watching, path, began_s, ended_s) for path in DASHBOARDS}
+        alerts = watching.ask(
             "query", query=f"max_over_time(ALERTS{{alertstate='firing'}}[{round(ended_s - began_s)}s])"
         )
     (folder / "answers.json").write_text(json.dumps(answers))
     return Watched(answers, {alert["metric"]["alertname"] for alert in alerts["result"]})
 
 
-def _spoil(server: Supervised) -> None:
+def _spoil(replica: Replica) -> None:
     """Kill one of its stages, later end it while it is busy."""
     time.sleep(LASTS_S * KILLED_AFTER)
-    os.kill(server.processes()["vocoder"], signal.SIGKILL)
+    os.kill(replica.supervised.processes()["vocoder"], signal.SIGKILL)
     print("  a vocoder was killed", flush=True)
     time.sleep(LASTS_S * (DRAINED_AFTER - KILLED_AFTER))
-    server.order_drain()
+    replica.supervised.order_drain()
     print("  a server drains", flush=True)
     time.sleep(LASTS_S * (1 - DRAINED_AFTER))
 
@@ -111,23 +102,31 @@ def test_every_curve_of_every_panel_has_values(watched: Watched, dashboard: Path
 
 
 def test_what_was_done_to_the_servers_is_seen(watched: Watched) -> None:
-    def highest(title: str, wanted: Callable[[Mapping[str, str]], bool] = lambda labels: True) -> float:
+    def values(title: str, wanted: Callable[[Mapping[str, str]], bool], curve: str = "") -> list[float]:
+        """``curve``: how its legend ends."""
         (dashboard,) = (path for path in DASHBOARDS if "server" in path.stem)
         (panel,) = (panel for panel in panels_of(dashboard) if panel["title"] == title)
-        found = [watched.answers[dashboard.stem][f"{panel['id']}{target['refId']}"] for target in panel["targets"]]
-        return max(
-            float(value)
-            for series in itertools.chain(*found)
-            if wanted(series["metric"])
-            for _, value in series["values"]
-            if math.isfinite(float(value))
-        )
+        targets = [target for target in panel["targets"] if target["legendFormat"].endswith(curve)]
+        found = [watched.answers[dashboard.stem][f"{panel['id']}{target['refId']}"] for target in targets]
+        every = [series["values"] for series in itertools.chain(*found) if wanted(series["metric"])]
+        return [float(value) for _, value in itertools.chain(*every) if math.isfinite(float(value))]
+
+    def highest(title: str, wanted: Callable[[Mapping[str, str]], bool] = lambda labels: True) -> float:
+        return max(values(title, wanted))
 
     assert highest("Turns refused with a retry hint", lambda labels: labels["reason"] in ("full", "waited")) > 0
     assert highest("Broken now, and mended", lambda labels: labels["pod"] == "omni-server-1") > 0
     assert highest("Drain time used", lambda labels: labels["pod"] == "omni-server-1") > 0
     assert highest("Drain time used", lambda labels: labels["pod"] == "omni-server-0") == 0
     assert highest("Streams of each replica", lambda labels: "pod" in labels) > 2
+
+    def of_servers(labels: Mapping[str, str]) -> bool:
+        return labels["envoy_cluster_name"] == "servers"
+
+    healthy = values("Servers", of_servers, curve=" healthy")
+    assert (max(healthy), min(healthy)) == (2, 1)  # Envoy noticed the server that was ended, and no other
+    assert max(values("Refused, tried again, broken", of_servers, curve=" refused")) > 0  # its breaker
+    assert values("Servers", of_servers, curve=" left alone")
     assert "StreamOmniWatchdog" in watched.firing and "StreamOmniNonFiniteOutput" not in watched.firing
 
 

@@ -57,10 +57,15 @@ its answer. A test holds them against what the build writes. */}}
 {{- .Values.envoy.maxTurns | default (mul (include "stream-omni.mostReplicas" .) (add (include "stream-omni.running" .) (include "stream-omni.waiting" .))) }}
 {{- end }}
 
+{{/* The demo is a model of its own: what was measured of it does not count for another one on its profile. */}}
+{{- define "stream-omni.measuredName" -}}
+{{- eq .Values.served.from "demo" | ternary "demo" .Values.build.profile }}
+{{- end }}
+
 {{/* Turns at once that are answered in time: as measured, where the profile's places are the default ones; else its places. */}}
 {{- define "stream-omni.turnsInTime" -}}
 {{- $running := include "stream-omni.running" . | int }}
-{{- $measured := get (.Files.Get "measured/capacity.yaml" | fromYaml) (include "stream-omni.profileName" .) }}
+{{- $measured := get (.Files.Get "measured/capacity.yaml" | fromYaml) (include "stream-omni.measuredName" .) }}
 {{- if or (kindIs "string" $measured) .Values.server.capacity.running }}{{ $running }}{{ else }}{{ min $running $measured }}{{ end }}
 {{- end }}
 

@@ -1,10 +1,11 @@
 {{/* Which built directory is served, where it lies, and the key under which engines are kept. */}}
 
-{{/* Engines fit one GPU product, one TensorRT, one model and one set of flags: the key is all of them. */}}
+{{/* Engines fit one GPU product, one TensorRT, one model and one set of flags: the key is all of them. And the image, which writes more
+than engines: what one image built and serves, another one must not change. */}}
 {{- define "stream-omni.engineKey" -}}
 {{- $gpu := dict "product" .Values.gpu.product "mig" .Values.gpu.mig "count" .Values.gpu.count }}
 {{- $model := dict "streamOmni" .Values.fetch.streamOmni "cosyvoice" .Values.fetch.cosyvoice "checkpoint" .Values.build.checkpoint "voice" .Values.build.cosyvoice "claim" .Values.storage.models.existingClaim }}
-{{- $flags := dict "profile" .Values.build.profile "arguments" .Values.build.arguments "tensorrt" .Values.build.tensorrt "version" .Chart.AppVersion }}
+{{- $flags := dict "profile" .Values.build.profile "arguments" .Values.build.arguments "tensorrt" .Values.build.tensorrt "image" (include "stream-omni.image" .) }}
 {{- printf "%s-%s" .Values.build.profile (dict "gpu" $gpu "model" $model "flags" $flags | toJson | sha256sum | trunc 12) }}
 {{- end }}
 
