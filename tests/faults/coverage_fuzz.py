@@ -20,6 +20,7 @@ with atheris.instrument_imports(include=["stream_omni", "stream_omni_client", "P
 
     from stream_omni.assets import Assets
     from stream_omni.prompt import Question, build_prompt
+    from stream_omni.request_error import RequestError
     from stream_omni.serving.errors import InvalidRequestError
     from stream_omni.serving.limits import Limits
     from stream_omni.serving.request import read_request
@@ -64,7 +65,7 @@ def _read(assets: Assets, **inputs: bytes) -> None:
     question = Question(request.text, None, len(request.pictures), request.history, request.system)
     try:
         build_prompt(assets.tokenizer, assets.info, question)
-    except ValueError:  # what preparation makes a refusal of
+    except RequestError:  # what preparation makes a refusal of
         return
 
 

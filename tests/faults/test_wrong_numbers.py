@@ -14,7 +14,7 @@ from stream_omni.serving.metrics import NONFINITE
 from tests.faults.company import NEEDS, Outcome, Turn
 from tests.faults.conftest import COMPANY
 from tests.faults.seen import Fault, slowness
-from tests.faults.spoiler import NAN, RAISES, SHAPE, Spoiler
+from tests.faults.spoiler import NAN, RAISES, REFUSES, SHAPE, Spoiler
 from tests.faults.test_faults import FREEING_S, PATIENCE_S, left_in_use
 from tests.serving.scrape import Scrape
 
@@ -33,7 +33,7 @@ STAGES = {  # whose process runs the graph
     "f0_predictor": "vocoder",
     "vocoder": "vocoder",
 }
-CASES = [(graph, how) for graph in STAGES for how in (NAN, SHAPE, RAISES)]
+CASES = [(graph, how) for graph in STAGES for how in (NAN, SHAPE, RAISES, REFUSES)]
 CASES.remove(("speech_tokenizer", NAN))  # it gives whole numbers only
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from stream_omni.assets import Assets
 from stream_omni.image_merge import image_token_count
 from stream_omni.prompt import Question, build_prompt
+from stream_omni.request_error import RequestError
 from stream_omni.serving.errors import InvalidRequestError
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.request import TurnRequest, read_request
@@ -49,7 +50,7 @@ def read(inputs: Inputs, assets: Assets) -> bool:
         question = Question(request.text, units, len(request.pictures), request.history, request.system)
         try:
             build_prompt(assets.tokenizer, assets.info, question)
-        except ValueError as error:  # what preparation makes of it
+        except RequestError as error:  # what preparation makes of it
             raise InvalidRequestError(f"{error}; mend history or system") from error
         for picture in request.pictures:
             assert image_token_count(picture.size, assets.info.image, assets.info.vision) > 0
