@@ -127,7 +127,8 @@ class Supervisor:
                 time.sleep(_LOOK_S)
                 self._look()
         except LaunchError:
-            self.drain()
+            with suppress(KeyboardInterrupt):  # who wants it to end sooner does not make it a good end
+                self.drain()
             raise
 
     def leave(self) -> None:
