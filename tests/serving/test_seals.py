@@ -39,7 +39,7 @@ def test_what_is_fresh_is_taken(notice: DrainNotice) -> None:
 
 
 def test_what_was_kept_is_refused(notice: DrainNotice) -> None:
-    with pytest.raises(UnauthenticatedError, match="prepare made this more than 30 s ago; call turn$"):
+    with pytest.raises(UnauthenticatedError, match=r"prepare made this more than 30 s ago; call turn$"):
         driver(notice)._open(prepared(TURN_S + 1))
 
 
