@@ -200,6 +200,18 @@ def test_a_full_disk_is_a_failed_try_like_others(supervisor: Supervisor, monkeyp
         supervisor.watch()
 
 
+def test_a_full_disk_does_not_keep_a_server_from_ending(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: float) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    server = processes(supervisor)[SERVER]
+    monkeypatch.setattr(supervisor.server, "announce_drain", full)
+    supervisor.drain()
+    assert not group(server)
+
+
 def test_a_stage_is_mended_while_another_one_cannot_be(tmp_path: Path) -> None:
     with supervised(tmp_path / "repository", tries=1000) as supervisor:
         before = processes(supervisor)
