@@ -19,15 +19,16 @@ from stream_omni_client import StreamOmni
 from stream_omni_eval.turn_trace import TurnTrace
 
 from benchmarks.askers import ServedAsker
-from benchmarks.holdings import KINDS, TOLERANCES, Holdings, columns, growth, processes
+from benchmarks.holdings import KINDS, TOLERANCES, Holdings, columns, growth, handle_columns, processes
 from benchmarks.questions import mixed
 from benchmarks.results import Values, record
+from benchmarks.service import Service
 from benchmarks.subjects import Subject, random_subject
 from benchmarks.watch import Watch
 
 _STREAMS = 8
 _ANSWER_S = 2.0
-_CANCELLED_SHARE = 0.2
+_CANCELLED_SHARE = 0.2  # of all turns, as they ended
 _REST_S = 3.0  # longer than an engine's lease
 _LOOKS = 1200  # at what the server holds, at the most: a picture shows no more
 _SHORTEST_PERIOD_S = 0.5
@@ -44,36 +45,38 @@ def run(minutes: float, cache: Path, folder: Path) -> tuple[list[Path], list[str
 
 
 def measure(subject: Subject, minutes: float) -> Values:
-    with subject.serve(_STREAMS) as server:
-        assert server.process is not None
-        group, before = server.process.pid, _one_answer(server.grpc_url)
-        asker = ServedAsker(server.grpc_url)
+    with subject.supervise(_STREAMS) as service:
+        before = _one_answer(service.grpc_url)
+        asker = ServedAsker(service.grpc_url)
         company = _Company(asker, time.monotonic() + 60 * minutes)
-        with Watch(partial(Holdings.of, server), max(_SHORTEST_PERIOD_S, 60 * minutes / _LOOKS)) as watch:
+        with Watch(partial(Holdings.of, service), max(_SHORTEST_PERIOD_S, 60 * minutes / _LOOKS)) as watch:
             company.ask_until_the_end()
         time.sleep(_REST_S)
-        rest = Holdings.of(server)
-        after = _one_answer(server.grpc_url)
+        rest = Holdings.of(service)
+        after = _one_answer(service.grpc_url)
+        recoveries = service.status()["recoveries"]
         asker.close()
     held = columns(watch.samples)
     return {
         "endings": dict(company.endings),
         "errors": company.errors[:10],
         "held": held,
+        "handles": handle_columns(watch.samples),
         "growth": {kind: growth(held["seconds"], held[kind]) for kind in KINDS},
         "tolerances": TOLERANCES,
         "places_lost": rest.places_taken,
         "next_turn_is_the_same": after == before,
-        "processes_left": _left(group),
+        "processes_left": _left(service),
+        "recoveries": [f"{recovery['what']}: {recovery['cause']}" for recovery in recoveries],
     }
 
 
-def _left(group: int) -> int:
+def _left(service: Service) -> int:
     """Processes that are still there when those that were told to end have had the time to."""
     deadline_s = time.monotonic() + _REST_S
-    while (left := len(list(processes(group)))) and time.monotonic() < deadline_s:
+    while any(alive := [list(processes(group)) for group in service.groups]) and time.monotonic() < deadline_s:
         time.sleep(0.05)
-    return left
+    return sum(map(len, alive))
 
 
 def _one_answer(url: str) -> bytes:
@@ -95,7 +98,13 @@ def faults(values: dict[str, Any]) -> list[str]:
     wrong = [] if values["next_turn_is_the_same"] else ["the turn after all of it is not what it was before"]
     left = [f"{values['processes_left']} processes outlived the server"] if values["processes_left"] else []
     failed = [f"{values['endings']['failed']} turns failed, first: {values['errors'][0]}"] if values["errors"] else []
-    return [*risen, *lost, *wrong, *left, *failed]
+    mended = [f"something broke and was mended: {cause}" for cause in values["recoveries"]]
+    return [*risen, *lost, *wrong, *left, *failed, *mended, *_too_few_left(values["endings"])]
+
+
+def _too_few_left(endings: dict[str, int]) -> list[str]:
+    share = endings.get("cancelled", 0) / sum(endings.values())
+    return [] if share >= _CANCELLED_SHARE else [f"{share:.1%} of the turns were cancelled, not {_CANCELLED_SHARE:.0%}"]
 
 
 @dataclass
@@ -104,6 +113,7 @@ class _Company:
     until_s: float  # time.monotonic
     endings: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ask_until_the_end(self) -> None:
         threads = [threading.Thread(target=self._ask, args=(stream,)) for stream in range(_STREAMS)]
@@ -116,11 +126,17 @@ class _Company:
         ask, turn = mixed(_ANSWER_S), 0
         while time.monotonic() < self.until_s:
             generator = np.random.default_rng([7, stream, turn])
-            leave_after = int(generator.integers(1, 6)) if generator.random() < _CANCELLED_SHARE else None
+            leave_after = int(generator.integers(1, 6)) if self._wants_to_leave() else None
             self._note(self.asker.ask(ask(stream, turn), leave_after))
             turn += 1
 
+    def _wants_to_leave(self) -> bool:
+        """Where too few have left so far: short answers end before, and some come whole."""
+        with self.lock:
+            return self.endings["cancelled"] < _CANCELLED_SHARE * (self.endings.total() + 2 * _STREAMS)
+
     def _note(self, trace: TurnTrace) -> None:
-        self.endings["failed" if trace.error else "cancelled" if trace.left else "done"] += 1
-        if trace.error:
-            self.errors.append(trace.error)
+        with self.lock:
+            self.endings["failed" if trace.error else "cancelled" if trace.left else "done"] += 1
+            if trace.error:
+                self.errors.append(trace.error)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.memory import resident_mb
 from benchmarks.places import look
-from stream_omni.serving.launcher import TritonServer
+from benchmarks.service import Service
 
 KINDS = ("resident_mb", "open_handles", "shared_mb", "places_taken")
 # What a line through the judged samples may rise, as a share of their mean. Memory breathes with what is asked, places
@@ -23,26 +24,38 @@ WARM_UP_SHARE = 0.25  # of the samples, which are not judged: allocators and cac
 
 @dataclass(frozen=True)
 class Holdings:
+    """Of the supervisor, the server and its stages together."""
+
     resident_mb: float
-    open_handles: int
+    handles: Counter[str]  # by what they are
     shared_mb: float
     places_taken: int  # turns and slots
 
     @classmethod
-    def of(cls, server: TritonServer) -> Holdings:
-        assert server.process is not None
+    def of(cls, service: Service) -> Holdings:
         shared_bytes = 0
-        for region in server.shared_memory():
+        for region in service.shared_memory():
             with suppress(FileNotFoundError):
                 shared_bytes += 512 * region.stat().st_blocks
-        group = server.process.pid
-        return cls(resident_mb(group), _open_handles(group), shared_bytes / 1e6, look(server.metrics_url).taken)
+        handles = sum(map(_open_handles, service.groups), Counter[str]())
+        resident = sum(map(resident_mb, service.groups))
+        return cls(resident, handles, shared_bytes / 1e6, look(service.metrics_url).taken)
+
+    @property
+    def open_handles(self) -> int:
+        return self.handles.total()
 
 
 def columns(samples: Sequence[tuple[float, Holdings]]) -> dict[str, list[float]]:
     """Seconds, and each kind."""
-    rows = [(at_s, *astuple(held)) for at_s, held in samples]
-    return dict(zip(("seconds", *KINDS), map(list, zip(*rows, strict=True)), strict=True))
+    held = {kind: [getattr(holdings, kind) for _, holdings in samples] for kind in KINDS}
+    return {"seconds": [at_s for at_s, _ in samples], **held}
+
+
+def handle_columns(samples: Sequence[tuple[float, Holdings]]) -> dict[str, list[int]]:
+    """Of the same samples the open handles, by what they are: which of them rises, where all together do."""
+    kinds = sorted({kind for _, holdings in samples for kind in holdings.handles})
+    return {kind: [holdings.handles[kind] for _, holdings in samples] for kind in kinds}
 
 
 def growth(seconds: Sequence[float], values: Sequence[float]) -> float:
@@ -56,8 +69,8 @@ def growth(seconds: Sequence[float], values: Sequence[float]) -> float:
     return float(slope * (at_s[-1] - at_s[0]) / max(held.mean(), 1.0))
 
 
-def _open_handles(group: int) -> int:
-    return sum(_entries(process / "fd") for process in processes(group))
+def _open_handles(group: int) -> Counter[str]:
+    return Counter(kind for process in processes(group) for kind in _handles(process / "fd"))
 
 
 def processes(group: int) -> Iterator[Path]:
@@ -73,8 +86,10 @@ def _state(process: Path) -> str:
     return (process / "stat").read_text().rpartition(")")[2].split()[0]
 
 
-def _entries(folder: Path) -> int:
-    try:
-        return len(os.listdir(folder))  # noqa: PTH208 (a list, at once: the process works on)
-    except OSError:
-        return 0
+def _handles(folder: Path) -> Iterator[str]:
+    """ "socket", "pipe", "eventpoll" and so on; "file" for what has a path."""
+    with suppress(OSError):
+        for handle in os.listdir(folder):  # noqa: PTH208 (a list, at once: the process works on)
+            with suppress(FileNotFoundError):
+                target = (folder / handle).readlink().as_posix()
+                yield "file" if target.startswith("/") else target.removeprefix("anon_inode:").split(":")[0].strip("[]")

@@ -20,6 +20,7 @@ from stream_omni_build.random_sizes import SIZES
 from stream_omni_build.repository import find_profile
 from tritonclient.grpc import model_config_pb2
 
+from benchmarks.service import Service, serve
 from stream_omni.serving.launcher import TritonServer
 
 _SLOTS = re.compile(r'(key: "(?:slots|capacity)" value: \{ string_value: )"\d+"')
@@ -36,11 +37,21 @@ class Subject:
     @contextmanager
     def serve(self, slots: int) -> Iterator[TritonServer]:
         """A server of the same graphs and profile, but for ``slots`` turns at once. Its log stays in the cache."""
-        variant = self.cache / f"{self.served.name}-{slots}-slots"
-        with_slots(self.served, variant, slots)
-        log = variant.with_name(f"{variant.name}.log")
+        variant, log = self._variant(slots)
         with log.open("w", encoding="utf-8") as file, TritonServer(variant, log=file) as server:
             yield server
+
+    @contextmanager
+    def supervise(self, slots: int) -> Iterator[Service]:
+        """The same with its supervisor, as it is run for users."""
+        with serve(*self._variant(slots)) as service:
+            yield service
+
+    def _variant(self, slots: int) -> tuple[Path, Path]:
+        """What is to be served, and where its log goes."""
+        variant = self.cache / f"{self.served.name}-{slots}-slots"
+        with_slots(self.served, variant, slots)
+        return variant, variant.with_name(f"{variant.name}.log")
 
     def parameter(self, model: str, name: str) -> Any:
         """A parameter of a served model's configuration, whose string is JSON."""

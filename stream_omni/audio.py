@@ -11,6 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_omni.request_error import RequestError
+
 Samples = NDArray[np.float32]
 
 SAMPLE_RATE_HZ = 16_000  # of the speech tokenizer
@@ -62,11 +64,11 @@ def _resampling_kernel(old: int, new: int) -> tuple[list[int], Samples]:
 def log_mel(samples: Samples) -> NDArray[np.float32]:
     """Whisper's log-mel spectrogram of 16 kHz mono ``samples`` [N]: [128, N // 160], not padded to 30 s.
 
-    Raises ValueError when there are too few samples to reflect at the edges (fewer than 201).
+    Raises RequestError when there are too few samples to reflect at the edges (fewer than 201).
     """
     edge = WINDOW_SAMPLES // 2
     if samples.size <= edge:
-        raise ValueError(f"a spectrogram needs more than {edge} samples at {SAMPLE_RATE_HZ} Hz, got {samples.size}")
+        raise RequestError(f"a spectrogram needs more than {edge} samples at {SAMPLE_RATE_HZ} Hz, got {samples.size}")
     padded = np.pad(np.asarray(samples, dtype=np.float32), edge, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
     frames = frames[: samples.size // HOP_SAMPLES]  # the last frame is dropped

@@ -12,6 +12,8 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from stream_omni.request_error import RequestError
+
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
@@ -39,14 +41,14 @@ class ChatTemplate:
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """The prompt of a list of {"role", "content"}. ``add_generation_prompt`` is off, as in the reference.
 
-        Raises ValueError where the template refuses the messages.
+        Raises RequestError where the template refuses the messages.
         """
         try:
             return self._template.render(
                 messages=messages, tools=None, documents=None, add_generation_prompt=False, **self._special_tokens
             )
         except TemplateError as error:
-            raise ValueError(f"the checkpoint's chat template refuses these messages: {error}") from error
+            raise RequestError(f"the checkpoint's chat template refuses these messages: {error}") from error
 
 
 def _content(token: str | Mapping[str, Any]) -> str:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from stream_omni.request_error import RequestError
+
 _FORMATS = ("JPEG", "PNG", "WEBP")
 # A progressive JPEG has about ten scans, its preview some. Each costs a pass over all pixels, and few bytes make one
 _MAX_SCANS = 100
 _SCAN = b"\xff\xda"  # in a scan's own data no such bytes can stand
 
 
-class ImageError(ValueError):
+class ImageError(RequestError):
     """A picture that is refused. The message is one sentence: what is wrong, the limit, the mend."""
 
 

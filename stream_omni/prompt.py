@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_omni.model_info import ModelInfo
+from stream_omni.request_error import RequestError
 from stream_omni.tokenizer import Tokenizer
 
 IMAGE_ID = -200  # stands in the ids for a picture's features
@@ -61,11 +62,11 @@ def build_prompt(tokenizer: Tokenizer, info: ModelInfo, question: Question) -> P
     """Ids as the reference makes them: each picture is its placeholder and a line end before the words; the tokenizer's
     own BOS stands before the one that the template writes, so a Llama 3 prompt begins with two.
 
-    Raises ValueError for a question that is neither or both, for a unit outside the vocabulary, and for a template that
-    does not render pictures and speech exactly once.
+    Raises RequestError for a question that is neither or both, for a unit outside the vocabulary, and for a template
+    that does not render pictures and speech exactly once.
     """
     if (question.text is None) == (question.units is None):
-        raise ValueError("a question is either text or speech units, and this one is both or neither")
+        raise RequestError("a question is either text or speech units, and this one is both or neither")
     system = info.system_prompt if question.system is None else question.system
     mark = _unused_mark([system, question.text or "", *(message.text for message in question.history)])
     words = mark if question.text is None else question.text
@@ -76,7 +77,7 @@ def build_prompt(tokenizer: Tokenizer, info: ModelInfo, question: Question) -> P
     ]
     pieces = tokenizer.chat_template.render(messages).split(mark)
     if len(pieces) != 1 + question.pictures + (question.text is None):
-        raise ValueError("the checkpoint's chat template does not render the user's message exactly once")
+        raise RequestError("the checkpoint's chat template does not render the user's message exactly once")
     prompt = _join_pieces(tokenizer, info, pieces, question)
     return dataclasses.replace(prompt, shared_tokens=_count_shared(tokenizer, prompt.ids, system))
 
@@ -115,7 +116,7 @@ def _count_shared(tokenizer: Tokenizer, ids: NDArray[np.int64], system: str) -> 
 def _unit_ids(info: ModelInfo, units: Sequence[int]) -> list[int]:
     vocabulary = info.vocabulary
     if any(not 0 <= unit < vocabulary.units for unit in units):
-        raise ValueError(f"a speech unit is outside 0..{vocabulary.units - 1}")
+        raise RequestError(f"a speech unit is outside 0..{vocabulary.units - 1}")
     return [vocabulary.unit_offset + unit for unit in units]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_omni.graphs import WINDOW_TOKENS, graphs
 from stream_omni.model_info import ModelInfo
+from stream_omni.request_error import RequestError
 from stream_omni.runtime.batched_engine import BatchedEngine
 from stream_omni.runtime.events import Event
 from stream_omni.runtime.memory import Held, memory_of
@@ -118,10 +119,11 @@ class SpeechEngine(BatchedEngine[_Turn]):
         return any(self._runs(turn) for turn in self._turns.values())
 
     def check(self, request: SpeechRequest) -> None:
-        """Raises ValueError, with the numbers, for a request that can never run."""
+        """Raises RequestError, with the numbers, for a request that can never run; ValueError for states that no
+        stage may have made."""
         llama, length = self._info.llama, len(request.hidden)
         if not 0 < length < self._info.context_tokens:
-            raise ValueError(f"the prompt has {length} positions; 1 to {self._info.context_tokens - 1} fit")
+            raise RequestError(f"the prompt has {length} positions; 1 to {self._info.context_tokens - 1} fit")
         if request.hidden.shape != (length, llama.hidden):
             raise ValueError(f"hidden has the shape {request.hidden.shape}, not {(length, llama.hidden)}")
         shape = (2 * llama.bottom_layers, llama.kv_heads, length, llama.head_size)
@@ -130,10 +132,10 @@ class SpeechEngine(BatchedEngine[_Turn]):
         if not (np.isfinite(request.hidden).all() and np.isfinite(request.keys_values).all()):
             raise ValueError("the prompt's states are not finite")
         if request.max_units < 1:
-            raise ValueError(f"max_units is {request.max_units}; at least 1 is needed")
+            raise RequestError(f"max_units is {request.max_units}; at least 1 is needed")
 
     def start(self, turn: int, request: SpeechRequest) -> None:
-        """Take a turn in. Raises Full without a free slot, ValueError for a request that :meth:`check` refuses."""
+        """Take a turn in. Raises Full without a free slot, and what :meth:`check` raises."""
         self.check(request)
         vocabulary = self._info.vocabulary
         text = SpokenText(self._speakable, vocabulary.eot, vocabulary.blank, request.text_in)

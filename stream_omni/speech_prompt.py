@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
+from stream_omni.request_error import RequestError
 from stream_omni.runtime.memory import memory_of
 from stream_omni.runtime.prefill import chunk_end, chunk_tokens_of, reusable_tokens
 from stream_omni.runtime.prefixes import Prefixes, content_of
@@ -36,11 +37,11 @@ def read_prompt(
 
     In chunks: the soft embeddings pass through a distribution over the whole text vocabulary at every position, which
     for a long question at once would take gigabytes. The first ``shared_tokens``, which other prompts are said to begin
-    with as well, are taken from ``prefixes``, to the same bytes, and kept there. Raises ValueError without ids or with
-    more than the context.
+    with as well, are taken from ``prefixes``, to the same bytes, and kept there. Raises RequestError without ids or
+    with more than the context.
     """
     if not 0 < len(ids) <= info.context_tokens:
-        raise ValueError(f"the prompt has {len(ids)} positions; at least one and at most {info.context_tokens} fit")
+        raise RequestError(f"the prompt has {len(ids)} positions; at least one and at most {info.context_tokens} fit")
     graph = graphs(info)["speech_bottom"]
     caches = KeyValueCaches(graph, info.llama, slots=1, memory=memory_of(speech_bottom))
     # of a prompt that is all shared no logits are made, and nothing needs to remain

@@ -117,11 +117,11 @@ class TensorRtLlmEngine:
         return bool(self._answers)
 
     def check(self, request: TextRequest) -> None:
-        """Raises ValueError, with the numbers, for a request that can never run."""
+        """Raises as :func:`check_text_request` does."""
         check_text_request(request, self._info)
 
     def start(self, turn: int, request: TextRequest) -> None:
-        """Take a turn in. Raises Full without a free slot, ValueError for a request that :meth:`check` refuses."""
+        """Take a turn in. Raises Full without a free slot, and what :meth:`check` raises."""
         self.check(request)
         if turn in self._numbers:
             raise ValueError(f"turn {turn} is already running")

@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
+from stream_omni.request_error import RequestError
 from stream_omni.runtime.batched_engine import BatchedEngine
 from stream_omni.runtime.events import Event
 from stream_omni.runtime.memory import finds_best_there, memory_of
@@ -42,19 +43,20 @@ class TextRequest:
 
 
 def check_text_request(request: TextRequest, info: ModelInfo) -> None:
-    """Raises ValueError, with the numbers, for a request that can never run."""
+    """Raises RequestError, with the numbers, for a request that can never run; ValueError for embeddings that no stage
+    may have made."""
     taken, given = int((request.ids == FROM_EMBEDS).sum()), len(request.embeds)
     if taken != given:
         raise ValueError(f"the prompt takes {taken} rows of embeddings, {given} were given")
     if not 0 < len(request.ids) < info.context_tokens:
-        raise ValueError(f"the prompt has {len(request.ids)} positions; 1 to {info.context_tokens - 1} fit")
+        raise RequestError(f"the prompt has {len(request.ids)} positions; 1 to {info.context_tokens - 1} fit")
     text_size = info.vocabulary.text_size
     if request.ids.min() < FROM_EMBEDS or request.ids.max() >= text_size:
-        raise ValueError(f"the prompt has an id outside the text vocabulary of {text_size} ids")
+        raise RequestError(f"the prompt has an id outside the text vocabulary of {text_size} ids")
     if not np.isfinite(request.embeds).all():
         raise ValueError("the prompt's embeddings are not finite")
     if request.max_tokens < 1:
-        raise ValueError(f"max_tokens is {request.max_tokens}; at least 1 is needed")
+        raise RequestError(f"max_tokens is {request.max_tokens}; at least 1 is needed")
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ class TextEngine(BatchedEngine[_Turn]):
         return bool(self._turns)
 
     def check(self, request: TextRequest) -> None:
-        """Raises ValueError, with the numbers, for a request that can never run."""
+        """Raises as :func:`check_text_request` does."""
         check_text_request(request, self._info)
 
     def start(self, turn: int, request: TextRequest) -> None:
-        """Take a turn in. Raises Full without a free slot, ValueError for a request that :meth:`check` refuses."""
+        """Take a turn in. Raises Full without a free slot, and what :meth:`check` raises."""
         self.check(request)
         ids, embed_rows = request.ids, np.cumsum(request.ids == FROM_EMBEDS) - 1
         shared = reusable_tokens(request.shared_tokens, len(ids))

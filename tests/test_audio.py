@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_omni.audio import log_mel, mel_filters, resample
+from stream_omni.request_error import RequestError
 
 
 def _sine(hz: float, rate_hz: int, seconds: float = 0.5) -> np.ndarray:
@@ -68,6 +69,6 @@ def test_silence_is_flat() -> None:
 
 
 def test_too_short_for_a_spectrogram() -> None:
-    with pytest.raises(ValueError, match="more than 200 samples at 16000 Hz, got 200"):
+    with pytest.raises(RequestError, match="more than 200 samples at 16000 Hz, got 200"):
         log_mel(np.zeros(200, np.float32))
     assert log_mel(np.zeros(201, np.float32)).shape == (128, 1)

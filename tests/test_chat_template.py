@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_omni.chat_template import ChatTemplate
+from stream_omni.request_error import RequestError
 from tests.small_tokenizer import BOS, TEMPLATE
 
 MESSAGES = [{"role": "system", "content": " Be brief. "}, {"role": "user", "content": "猫？"}]
@@ -33,12 +34,12 @@ def test_what_hugging_face_offers_templates() -> None:
 
 def test_refusals_are_told() -> None:
     template = ChatTemplate("{{ raise_exception('roles must alternate') }}", {})
-    with pytest.raises(ValueError, match="refuses these messages: roles must alternate"):
+    with pytest.raises(RequestError, match="refuses these messages: roles must alternate"):
         template.render(MESSAGES)
 
 
 def test_templates_run_in_a_sandbox() -> None:
-    with pytest.raises(ValueError, match="unsafe"):
+    with pytest.raises(RequestError, match="unsafe"):
         ChatTemplate("{{ ''.__class__.__mro__ }}", {}).render(MESSAGES)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stream_omni.model_info import ImageLayout, LlamaSizes, ModelInfo, Rope, VisionSizes, Vocabulary
 from stream_omni.prompt import IMAGE_ID, Message, Question, build_prompt, speech_prefill_ids
+from stream_omni.request_error import RequestError
 from stream_omni.tokenizer import Tokenizer
 from tests.small_tokenizer import BOS, UNITS, write_small_tokenizer
 
@@ -126,17 +127,17 @@ def test_a_tokenizer_without_bos_adds_none(tmp_path: Path, info: ModelInfo) -> N
 
 @pytest.mark.parametrize("question", [Question(), Question(text="x", units=(1,))])
 def test_neither_or_both(tokenizer: Tokenizer, info: ModelInfo, question: Question) -> None:
-    with pytest.raises(ValueError, match="either text or speech units"):
+    with pytest.raises(RequestError, match="either text or speech units"):
         build_prompt(tokenizer, info, question)
 
 
 def test_units_outside_the_vocabulary(tokenizer: Tokenizer, info: ModelInfo) -> None:
-    with pytest.raises(ValueError, match=r"outside 0\.\.15"):
+    with pytest.raises(RequestError, match=r"outside 0\.\.15"):
         build_prompt(tokenizer, info, Question(units=(16,)))
 
 
 @pytest.mark.parametrize("template", ["nothing", "{{ messages[-1].content }} {{ messages[-1].content }}"])
 def test_a_template_that_loses_or_doubles_the_question(tmp_path: Path, info: ModelInfo, template: str) -> None:
     write_small_tokenizer(tmp_path, template=template)
-    with pytest.raises(ValueError, match="exactly once"):
+    with pytest.raises(RequestError, match="exactly once"):
         build_prompt(Tokenizer(tmp_path), info, Question(units=(1,)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from stream_omni.checkpoint import open_sources
 from stream_omni.graphs import graphs
 from stream_omni.networks import make_network
 from stream_omni.networks.weights import load_weights
+from stream_omni.request_error import RequestError
 from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.slots import Full
 from stream_omni.runtime.torch_runtime import TorchSession
@@ -78,7 +80,7 @@ def test_the_prompts_pass_gives_the_recorded_states(tiny_checkpoint: Path, name:
     if "soft_embeds" in case.arrays:
         np.testing.assert_allclose(prompt.soft_embeds, case.arrays["soft_embeds"], atol=1e-4)
         assert prompt.ctc_ids.tolist() == case.fields["ctc_ids"]
-    with pytest.raises(ValueError, match="0 positions"):
+    with pytest.raises(RequestError, match="0 positions"):
         read_prompt(runtime.session("speech_bottom"), runtime.info, ids[:0])
 
 
@@ -225,7 +227,9 @@ def test_what_can_never_run_is_refused_with_the_numbers(tiny_checkpoint: Path) -
         "not finite": {"hidden": good.hidden * np.inf},
         "max_units is 0": {"max_units": 0},
     }.items():
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=message) as refusal:
             engine.start(0, dataclasses.replace(good, **changes))
+        is_of_a_stage = re.search("shape|finite", message) is not None
+        assert isinstance(refusal.value, RequestError) != is_of_a_stage, "what a stage made is nobody's request"
     assert engine.active == 0
     engine.append(17, [1], final=True)  # a turn that is over, or never was

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from stream_omni.model_info import ModelInfo
+from stream_omni.request_error import RequestError
 from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.slots import Full
 from stream_omni.text_engine import TextEngine, TextRequest, TextStep
@@ -205,8 +207,10 @@ def test_what_can_never_run_is_refused_with_the_numbers(llm: Session, info: Mode
         "not finite": dataclasses.replace(good, embeds=good.embeds * np.nan),
         "max_tokens is 0": dataclasses.replace(good, max_tokens=0),
     }.items():
-        with pytest.raises(ValueError, match=bad):
+        with pytest.raises(ValueError, match=bad) as refusal:
             engine.start(0, message)
+        is_of_a_stage = re.search("embeddings|finite", bad) is not None
+        assert isinstance(refusal.value, RequestError) != is_of_a_stage, "what a stage made is nobody's request"
     assert engine.active == 0
 
 

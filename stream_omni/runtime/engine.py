@@ -106,8 +106,8 @@ class EngineLoop(Generic[E]):
             return len(self._seats)
 
     def start(self: EngineLoop[Engine[R]], owner: int, turn: int, request: R) -> None:
-        """Take a turn in. Raises Full at once without a free slot, ValueError for a request that can never run or a
-        number that is in use, Closed after the end."""
+        """Take a turn in. Raises Full at once without a free slot, RequestError for a request that can never run,
+        ValueError for a number that is in use, Closed after the end."""
         self._engine.check(request)
         with self._lock:
             if self._closed:

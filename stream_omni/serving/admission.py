@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 
+from stream_omni.serving.drain_notice import SENTENCE
 from stream_omni.serving.errors import DrainingError, OverloadedError
 from stream_omni.serving.metrics import (
     FRONT_DOOR,
@@ -81,9 +82,7 @@ class Admission:
     def _check_open(self) -> None:
         if self._closed:
             self._recorder.add(REJECTED, reason="draining")
-            raise DrainingError(
-                "the server is about to stop; send the turn to another one, or again later", self._retry_after_ms
-            )
+            raise DrainingError(SENTENCE, self._retry_after_ms)
 
     async def _wait(self) -> None:
         """Until a place has been given to this one."""

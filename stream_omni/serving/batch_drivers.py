@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,9 @@ from stream_omni.assets import Assets
 from stream_omni.chunk_schedule import ChunkSchedule
 from stream_omni.runtime.session import Array
 from stream_omni.serving.answering import Answering
+from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.driver import Send
+from stream_omni.serving.errors import UnauthenticatedError
 from stream_omni.serving.limits import Limits
 from stream_omni.serving.preparation import Asking, Preparation, Reading
 from stream_omni.serving.request import read_request
@@ -73,6 +77,7 @@ class PrepareDriver:
             "request_id": CURRENT.get(),
             "traceparent": meter.traceparent,
             "began_s": began_s,  # of a clock that all processes of a machine share
+            "made_s": time.monotonic(),
         }
         outputs = {
             "turn": np.array([json.dumps(turn).encode()], object),
@@ -86,12 +91,13 @@ class PrepareDriver:
 
 @dataclass(frozen=True)
 class AnswerDriver:
-    """Makes the answer; ``sound_timeout_s`` bounds the making of all of its sound at once."""
+    """Makes the answer; ``sound_timeout_s`` bounds the making of all of its sound at once: the time of a turn."""
 
     assets: Assets
     stage_timeout_s: float
     sound_timeout_s: float
     secret: StageSecret
+    notice: DrainNotice = field(default_factory=DrainNotice.of_environment)
 
     async def drive(
         self,
@@ -102,9 +108,7 @@ class AnswerDriver:
         send: Send,
         meter: TurnMeter,
     ) -> None:
-        prepared = {name: array for name, array in inputs.items() if name != "seal"}
-        self.secret.check_seal(prepared, inputs["seal"][0])
-        turn = json.loads(inputs["turn"][0])
+        turn = self._open(inputs)
         CURRENT.set(turn["request_id"])  # where the client sent none, the two steps would have two
         if turn["traceparent"]:
             meter.trace("stream_omni.answer", turn["traceparent"])
@@ -130,6 +134,17 @@ class AnswerDriver:
         if speaker is not None and (chunk := await anext(speaker.chunks(), None)) is not None:
             piece = speaker.accept(await stages.token2wav(chunk, self.sound_timeout_s))
         send(_outputs(answering.answer, piece, meter.hear), True)
+
+    def _open(self, inputs: Mapping[str, Array]) -> dict[str, Any]:
+        """What ``prepare`` says of the turn. An ensemble hands it over at once: who kept it for later has to pass
+        ``prepare`` again, which knows whether turns are let in. Raises UnauthenticatedError, DrainingError."""
+        prepared = {name: array for name, array in inputs.items() if name != "seal"}
+        self.secret.check_seal(prepared, inputs["seal"][0])
+        turn: dict[str, Any] = json.loads(inputs["turn"][0])
+        if time.monotonic() - turn["made_s"] > self.sound_timeout_s:
+            raise UnauthenticatedError(f"prepare made this more than {self.sound_timeout_s:g} s ago; call turn")
+        self.notice.refuse_what_was_made(turn["made_s"])
+        return turn
 
 
 def _outputs(answer: Answer, piece: AudioPiece, hear: Callable[[Event], None]) -> dict[str, Array]:

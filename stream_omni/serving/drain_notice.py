@@ -9,6 +9,10 @@ import os
 import time
 from pathlib import Path
 
+from stream_omni.serving.errors import DrainingError
+
+SENTENCE = "the server is about to stop; send the turn to another one, or again later"
+_HAND_OVER_S = 5.0  # from one step of a turn to the next, far more than it takes
 _VARIABLE = "STREAM_OMNI_DRAIN_NOTICE"  # in the environment of the server, and so of its models
 
 
@@ -33,14 +37,25 @@ class DrainNotice:
         (time.monotonic, which all processes of a machine share)."""
         assert self._path is not None
         draft = self._path.with_suffix(".draft")
-        draft.write_text(repr(deadline_s))
+        draft.write_text(f"{deadline_s!r} {time.monotonic()!r}")
         draft.replace(self._path)  # whole or not at all
 
     def deadline_s(self) -> float | None:
         """None while nothing was given."""
+        times_s = self._times_s()
+        return times_s[0] if times_s else None
+
+    def refuse_what_was_made(self, made_s: float) -> None:
+        """Raises DrainingError for a half of a turn that was made before this was given, and comes only now."""
+        times_s = self._times_s()
+        if times_s and made_s < times_s[1] - _HAND_OVER_S:
+            raise DrainingError(SENTENCE, self.retry_after_ms(times_s[0]))
+
+    def _times_s(self) -> list[float]:
+        """The deadline, and when it was given; nothing while it was not."""
         if self._path is None or not self._path.exists():
-            return None
-        return float(self._path.read_text())
+            return []
+        return [float(time_s) for time_s in self._path.read_text().split()]
 
     @staticmethod
     def retry_after_ms(deadline_s: float) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb
 
+from stream_omni.request_error import RequestError
 from stream_omni.runtime.session import Array
 from stream_omni.serving.errors import InvalidRequestError, StageError, TurnError
 from stream_omni.serving.stage_runtime import Chosen, Place, place_of
@@ -80,8 +81,8 @@ def _response(stage: str, answer: Mapping[str, Array] | Exception, request_id: s
 
 
 def _triton_error(stage: str, error: BaseException, request_id: str) -> Any:
-    """The nearest of Triton's codes. A ValueError of the library speaks about the request; others are only logged."""
-    if isinstance(error, ValueError):
+    """The nearest of Triton's codes. Only a RequestError speaks to the client; others are logged."""
+    if isinstance(error, RequestError):
         error = InvalidRequestError(str(error))
     if not isinstance(error, TurnError):
         logging.getLogger(__name__).error("request %s failed", request_id, exc_info=error)

@@ -34,7 +34,7 @@ class EngineOperations:
 
     def answer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """A POLL waits for events, a CANCEL for the end of a step; all else returns at once. Raises TurnError, and
-        ValueError for a bad request."""
+        RequestError for a request that can never run."""
         return self._poll(inputs) if inputs["op"][0] == Operation.POLL else self._control(inputs)
 
     def _poll(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -156,6 +156,9 @@ class TritonServer:
         try:
             self._spawn()
             self._wait_until_ready()
+        except OSError as error:  # no room for its files, no processes to be had: that may pass
+            self.stop()
+            raise LaunchError(f"the server cannot be started: {error}") from error
         except BaseException:
             self.stop()
             raise
@@ -188,6 +191,7 @@ class TritonServer:
 
     def _spawn(self) -> None:
         self._check_room()
+        self.stage_secret, self._management = StageSecret.make(), Management()  # of a former start no word is good
         self._scratch = Path(tempfile.mkdtemp(prefix="stream-omni-server-"))
         try:
             installed = find_server(self._scratch)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 from stream_omni.assets import Assets
+from stream_omni.request_error import RequestError
 from stream_omni.runtime.prefixes import Prefixes
 from stream_omni.runtime.session import Array, Runtime
 from stream_omni.serving.engine_operations import (
@@ -60,7 +61,7 @@ class LocalStages:
             found = self._stages[stage](inputs)
         except TurnError:
             raise
-        except ValueError as error:
+        except RequestError as error:
             raise InvalidRequestError(str(error)) from error
         except Exception as error:
             raise StageError(stage, str(error)) from error

@@ -17,6 +17,7 @@ from stream_omni.image_merge import image_token_count, merge_features
 from stream_omni.image_tiles import tile_image
 from stream_omni.llm_prompt import llm_prompt
 from stream_omni.prompt import Prompt, Question, build_prompt, speech_prefill_ids
+from stream_omni.request_error import RequestError
 from stream_omni.runtime.session import Array
 from stream_omni.serving.errors import InvalidRequestError, StageError
 from stream_omni.serving.limits import Limits
@@ -121,7 +122,7 @@ class Preparation:
         question = Question(request.text, units, len(request.pictures), request.history, request.system)
         try:
             prompt = await self._in_thread(partial(build_prompt, self._assets.tokenizer, self._info, question))
-        except ValueError as error:  # for example a template that wants the roles to alternate
+        except RequestError as error:  # for example a template that wants the roles to alternate
             raise InvalidRequestError(f"{error}; mend history or system") from error
         pictures = sum(image_token_count(p.size, self._info.image, self._info.vision) for p in request.pictures)
         self._fit_context(len(prompt.ids) - len(request.pictures) + pictures)

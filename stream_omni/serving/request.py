@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stream_omni.assets import Assets
-from stream_omni.image import ImageLimits, decode_image
+from stream_omni.image import ImageError, ImageLimits, decode_image
 from stream_omni.prompt import Message
 from stream_omni.serving.errors import InvalidRequestError
 from stream_omni.serving.limits import Limits
@@ -179,7 +179,7 @@ def _pictures(inputs: Mapping[str, NDArray[Any]], limits: Limits) -> tuple[Image
             )
         try:
             pictures.append(decode_image(content, ImageLimits(limits.max_picture_pixels, limits.max_picture_side_px)))
-        except ValueError as error:
+        except ImageError as error:
             raise InvalidRequestError(f"picture {number}: {error}") from error
     return tuple(pictures)
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from stream_omni.serving.errors import blamed_stage
+from stream_omni.serving.errors import DeadlineError, blamed_stage
 from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.metrics import FRONT_DOOR, TRITON, UNARY_DOORS
 from stream_omni.serving.metrics_page import MetricsPage
@@ -22,6 +22,8 @@ SERVER = TRITON
 PIPELINE = ("speech_tokenizer", "vision_encoder", "speech_bottom", "llm", "speech_top", "cosyvoice_flow", "vocoder")
 _COMPUTES_S, _COMPUTES_SHARE = 0.05, 0.005  # of one look, at least; signs of life take a tenth of that
 _PATIENCE = 10  # looks in which it may compute and not answer; then it goes round in circles
+_FULL_OR_STOPPING = ("OVERLOADED", "DRAINING")
+_LATE = (NOT_IN_TIME, DeadlineError.reason)
 
 
 class StageWatch:
@@ -37,6 +39,7 @@ class StageWatch:
         self._server, self._processes, self._timeout_s = server, processes, timeout_s
         self._work: Mapping[str, float] = {}
         self._patience: Counter[str] = Counter()
+        self._was_refused = False  # by the front door itself, when a turn was asked for last
 
     def find_silent(self) -> tuple[str, str] | None:
         """The stage (or FRONT_DOOR, or SERVER) that does not answer, and how that showed; None: all do, or nothing is
@@ -62,12 +65,13 @@ class StageWatch:
         except OSError as error:
             return self._blame_server(error)
         former, self._work = self._work, work
-        if all(work[stage] > former.get(stage, work[stage]) for stage in PIPELINE):
-            return None
-        try:
-            self._server.probe(self._timeout_s)
-        except ConnectionError as error:
-            return self._diagnose(str(error), work)
+        are_alive = all(work[stage] > former.get(stage, work[stage]) for stage in PIPELINE)
+        if self._was_refused or not are_alive:  # what the refused turn moved says nothing of the front door
+            try:
+                self._server.probe(self._timeout_s)
+            except ConnectionError as error:
+                return self._diagnose(str(error), work)
+        self._was_refused = False
         return None
 
     def _suspect_step(self, processes: Mapping[str, int]) -> tuple[str, str] | None:
@@ -78,19 +82,32 @@ class StageWatch:
         return None
 
     def _diagnose(self, message: str, before: Mapping[str, float]) -> tuple[str, str] | None:
-        blamed = blamed_stage(message)
-        if blamed is None and NOT_IN_TIME not in message and is_refusal(message):
-            return None  # by a server that is full or is about to stop
+        blamed, is_late = blamed_stage(message), message.startswith(_LATE)
+        if message.startswith(_FULL_OR_STOPPING):
+            return None
         if not self._server.says_anything(self._timeout_s):
             return FRONT_DOOR, f"it answers nothing: {message}"
         if blamed in PIPELINE:
             return blamed, message
+        if is_refusal(message) and blamed in (None, FRONT_DOOR) and not is_late:
+            return self._blame_front_door(message)
         try:
             work = MetricsPage(self._server.metrics_url).work_done()
         except OSError as error:
             return self._blame_server(error)
         idle = [stage for stage in PIPELINE if work[stage] <= before[stage]]
-        return (idle[0], message) if idle else None
+        if is_late and not idle:
+            return None  # all of them work, and are slow
+        return idle[0] if idle else FRONT_DOOR, message
+
+    def _blame_front_door(self, message: str) -> tuple[str, str] | None:
+        """Which says no to a turn that nothing is wrong with, and names no stage. Only of two in a row: with the front
+        door all turns of the server end, and a single one may have met what is over, such as full shared memory."""
+        if self._was_refused:
+            return FRONT_DOOR, f"it refuses a turn that nothing is wrong with: {message}"
+        self._was_refused = True
+        log.warning("%s: a turn that nothing is wrong with was refused, once: %s", FRONT_DOOR, message)
+        return None
 
     def _blame_server(self, error: OSError) -> tuple[str, str] | None:
         if self._server.says_anything(self._timeout_s):

@@ -127,7 +127,8 @@ class Supervisor:
                 time.sleep(_LOOK_S)
                 self._look()
         except LaunchError:
-            self.drain()
+            with suppress(KeyboardInterrupt):  # who wants it to end sooner does not make it a good end
+                self.drain()
             raise
 
     def leave(self) -> None:
@@ -149,7 +150,10 @@ class Supervisor:
 
     def _finish_turns(self, deadline_s: float) -> None:
         """At once where no front door is there to be waited for."""
-        self.server.announce_drain(deadline_s)
+        try:
+            self.server.announce_drain(deadline_s)
+        except OSError as error:  # a full disk: those who come are let in until the server ends
+            log.error("new turns cannot be refused: %s", error)
         time.sleep(_LOOK_S)  # twice as long as the front door looks away
         while time.monotonic() < deadline_s + _ENDING_S:
             if self._server_process() is None or FRONT_DOOR in self._dead_stages() or self._running_turns() == (0, 0):

@@ -21,7 +21,7 @@ _INSIDE = re.compile(r'Traceback|File "|\.py\b|(?<![\w/:])/\w+/|0x[0-9a-f]{6}') 
 @dataclass
 class Fault:
     """``slowness``: how much longer than on an idle machine computing took around the fault; times are in seconds
-    from its injection, None where there was nothing of the kind."""
+    from its injection, None where there was nothing of the kind. What may be lost is None where nobody looked."""
 
     fault: str
     target: str
@@ -32,10 +32,10 @@ class Fault:
     noticed_s: float | None = None
     told_after_notice_s: float | None = None
     recovered_s: float | None = None
-    leaked: float = 0  # places and slots
-    orphans: int = 0
+    leaked: float | None = None  # places and slots; shared memory of a server that is gone
+    orphans: int | None = None
     server_fell: bool = False  # tritonserver aborted: the process was killed while it held a lock in shared memory
-    wrong: int = 0  # answers whose bytes were not those of the same turn without a fault
+    wrong: int | None = None  # answers whose bytes were not those of the same turn without a fault
     streams: int = 0  # that ran, of those that are told apart in the table
     cases: int = 1  # injected in one test
 
@@ -48,6 +48,11 @@ class Fault:
         self.told_s = max(told, default=None)
         if self.told_s is not None and self.noticed_s is not None:
             self.told_after_notice_s = max(0.0, self.told_s - self.noticed_s)
+
+    @property
+    def lost_nothing(self) -> bool:
+        """And that was looked at."""
+        return (self.leaked, self.orphans, self.wrong) == (0, 0, 0)
 
     def keep(self) -> None:
         with SEEN.open("a", encoding="utf-8") as file:

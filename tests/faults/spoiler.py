@@ -13,7 +13,7 @@ import numpy as np
 from stream_omni.runtime.onnx_runtime import OnnxSession
 from stream_omni.runtime.session import Array
 
-NAN, SHAPE, RAISES = "gives NaN", "gives a wrong shape", "raises"
+NAN, SHAPE, RAISES, REFUSES = "gives NaN", "gives a wrong shape", "raises", "raises a ValueError"
 _HOOK = "\nfrom tests.faults.spoiler import obey\n\nobey({order!r})\n"
 
 
@@ -54,6 +54,8 @@ def obey(order: str) -> None:
             return found
         if how == RAISES:
             raise RuntimeError("words of an engine's own")
+        if how == REFUSES:
+            np.zeros(3).reshape(2)  # words that must not reach who asked either: nothing is wrong with the question
         if how == SHAPE:
             return {name: array[..., :-1] for name, array in found.items()}
         if caches:

@@ -27,9 +27,11 @@ def table(faults: Sequence[dict[str, Any]]) -> str:
     slowest = max((fault["slowness"] for fault in faults), default=1.0)
     processors = max((fault["processors"] for fault in faults), default=0)
     lines = [_row(how, target, same) for (how, target, _), same in rows.items()]
+    fuzzed = [fault for fault in faults if fault["fault"].startswith("fuzzing")]
+    broken = [fault for fault in faults if fault not in fuzzed]
     note = (
-        f"\n{_cases(faults):,} faults on {processors} processors, where computing took up to {slowest:.1f} times "
-        "as long as on an idle machine. Times are median / longest.\n"
+        f"\n{_cases(broken):,} faults and {_cases(fuzzed):,} fuzzed inputs on {processors} processors, where computing "
+        f"took up to {slowest:.1f} times as long as on an idle machine. Times are median / longest.\n"
     )
     return _HEAD + "".join(lines) + note
 
@@ -40,7 +42,6 @@ def _row(how: str, target: str, faults: Sequence[dict[str, Any]]) -> str:
     under = f"; under {streams} stream{'s' * (streams > 1)}" if streams else ""
     phases = ", ".join(f"{count} {name}" for name, count in when.items())
     endings = sum((Counter(fault["endings"]) for fault in faults), Counter[str]())
-    lost = [f"{name} {total:g}" for name in ("leaked", "orphans", "wrong") if (total := sum(f[name] for f in faults))]
     fell = sum(fault["server_fell"] for fault in faults)
     cells = [
         f"{how}, `{target}`",
@@ -49,9 +50,18 @@ def _row(how: str, target: str, faults: Sequence[dict[str, Any]]) -> str:
         _seconds(fault["told_after_notice_s"] for fault in faults),
         _seconds(fault["noticed_s"] for fault in faults),
         _seconds(fault["recovered_s"] for fault in faults),
-        ", ".join(lost) or "nothing",
+        _lost(faults),
     ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _lost(faults: Sequence[dict[str, Any]]) -> str:
+    """A dash for what was not looked at each time."""
+    found = {name: [fault[name] for fault in faults] for name in ("leaked", "orphans", "wrong")}
+    totals = {name: None if None in each else sum(each) for name, each in found.items()}
+    if len(set(totals.values())) == 1 and not any(totals.values()):
+        return "-" if None in totals.values() else "nothing"
+    return ", ".join(f"{name} {'-' if total is None else f'{total:g}'}" for name, total in totals.items())
 
 
 def _cases(faults: Sequence[dict[str, Any]]) -> int:

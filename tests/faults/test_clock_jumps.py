@@ -73,4 +73,4 @@ def test_the_clock_jumps(built_directory: Path, tmp_path: Path, server: TritonSe
     assert f"{datetime.now(UTC) + timedelta(seconds=JUMPS[jump]):%Y-%m-%dT%H}" in last, "it did not jump"
     assert [outcome.ending for outcome in outcomes + afterwards] == ["done"] * 2 * len(COMPANY)
     assert recoveries == [] and mend["what"] == "vocoder" and code == 0
-    assert fault.leaked == 0 and fault.wrong == 0 and fault.orphans == 0, fault
+    assert fault.lost_nothing, fault

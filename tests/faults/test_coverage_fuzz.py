@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.client.test_fuzz_files import FILES
@@ -37,14 +38,17 @@ def test_no_input_gets_past_the_refusals(parser: str, built_directory: Path, tmp
     corpus.mkdir()
     for number, seed in enumerate(SEEDS[parser]):
         (corpus / f"seed-{number}").write_bytes(seed)
-    script = Path(__file__).with_name("coverage_fuzz.py")
+    counts = tmp_path / "counts"
     flags = [f"-runs={CASES}", "-max_len=4096", "-timeout=30", "-rss_limit_mb=4096", f"-artifact_prefix={tmp_path}/"]
-    command = [sys.executable, str(script), parser, str(built_directory), *flags, str(corpus)]
+    script = [sys.executable, "-m", "tests.faults.coverage_fuzz"]
+    command = [*script, parser, str(built_directory), str(counts), *flags, str(corpus)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     crashes = {path.name: path.read_bytes()[:300] for path in tmp_path.glob("*-*") if path.is_file()}
     assert ended.returncode == 0 and not crashes, (crashes, ended.stderr[-3000:])
     done = re.search(r"Done (\d+) runs", ended.stderr)
     assert done and int(done[1]) >= CASES
-    fault.cases = int(done[1])
-    fault.endings = {"no crash": fault.cases}
+    refused, let_in = map(int, np.fromfile(counts, np.int64))
+    fault.cases = refused + let_in
+    fault.endings = {"refused": refused, "let in, and good": let_in}
     fault.keep()
+    assert fault.cases >= CASES and min(refused, let_in) > 0, "all were good, or all were bad: it would prove little"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_omni.serving.metrics import FRONT_DOOR, KV_SLOTS, UNARY_DOORS
+from stream_omni.serving.metrics import FRONT_DOOR, KV_SLOTS, STAGE_QUEUE_SECONDS, STAGE_SECONDS, UNARY_DOORS
 from stream_omni.serving.stage_watch import PIPELINE, SERVER
 from tests.faults.company import NEEDS, UNARY, Outcome, Turn
 from tests.faults.conftest import COMPANY, EIGHT
@@ -73,6 +73,44 @@ def test_a_door_of_the_unary_turn_with_a_call_in_it(serving: Supervised, alone: 
     check(fault, server_is_replaced=True)
 
 
+CALLED = {  # a turn that calls the stage, and what it calls before
+    "speech_tokenizer": ("listen", None),
+    "vision_encoder": ("picture", None),
+    "speech_bottom": ("listen", "speech_tokenizer"),
+    "cosyvoice_flow": ("speak", "speech_top"),
+    "vocoder": ("speak", "cosyvoice_flow"),
+}
+MOMENT_S, LONGEST_MOMENT_S = 0.2, 0.5  # until the stage is called; after a second Triton itself gives it up
+
+
+@pytest.mark.parametrize("how", ["kill -9", "kill -STOP"])
+@pytest.mark.parametrize("stage", CALLED)
+def test_a_stage_with_a_call_in_it(serving: Supervised, alone: Alone, stage: str, how: str) -> None:
+    """It is stopped before, so that the call is in it for certain; the turn beside it does not need it."""
+    fault, (kind, former) = Fault(how, stage, "a call in it", slowness(), streams=2), CALLED[stage]
+    done_before = done_by(serving, former)
+    os.kill(serving.processes()[stage], signal.SIGSTOP)
+    stopped_s = time.monotonic()
+    turns = [Turn(serving.grpc_url, kind), Turn(serving.grpc_url, "text")]
+    until(lambda: done_by(serving, former) > done_before)
+    if how == "kill -9":
+        time.sleep(min(MOMENT_S * fault.slowness, LONGEST_MOMENT_S))
+    called, beside = break_it(serving, alone, fault, turns, stopped_s if how == "kill -STOP" else None)
+    named = f"({stage}|token2wav)" if former in ("speech_top", "cosyvoice_flow") else stage  # Triton names the ensemble
+    assert fault.server_fell or re.fullmatch(f"INTERNAL: the stage {named} failed; send the turn again", called.message)
+    assert called.ending == "INTERNAL" or (fault.server_fell and called.ending in BROKEN), called
+    assert fault.server_fell or beside.ending == "done", beside
+    check(fault)
+
+
+def done_by(serving: Supervised, stage: str | None) -> float:
+    """Pieces of work; None: turns that were let in, ever."""
+    page = Scrape(serving.metrics_url)
+    if stage is None:
+        return page.total(STAGE_QUEUE_SECONDS, "_count", stage=FRONT_DOOR)
+    return page.total(STAGE_SECONDS, "_count", stage=stage)
+
+
 def until(true: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while not true():
@@ -91,11 +129,14 @@ def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) 
     return fault, break_it(serving, alone, fault, turns)
 
 
-def break_it(serving: Supervised, alone: Alone, fault: Fault, turns: list[Turn]) -> list[Outcome]:
-    """See what the clients of ``turns`` see, wait until all is well, and write it down."""
+def break_it(
+    serving: Supervised, alone: Alone, fault: Fault, turns: list[Turn], broken_s: float | None = None
+) -> list[Outcome]:
+    """See what the clients of ``turns`` see, wait until all is well, and write it down. ``broken_s``: since when it is
+    so already."""
     how, target = fault.fault, fault.target
     process, before = serving.processes()[target], len(serving.status()["recoveries"])
-    injected_s = time.monotonic()
+    injected_s = broken_s or time.monotonic()
     os.kill(process, signal.SIGSTOP if how == "kill -STOP" else signal.SIGKILL)
     outcomes = [turn.finish(PATIENCE_S) for turn in turns]
     fault.slowness = max(fault.slowness, slowness())
@@ -131,6 +172,12 @@ def wait_until(when: str, turn: Turn, alone: Alone) -> None:
     turn.wait_for(lambda heard: heard.get(kind, 0) >= wanted, PATIENCE_S)
 
 
+def retry_after_ms(outcome: Outcome) -> int:
+    hint = re.search(r"retry_after_ms=(\d+)", outcome.message)
+    assert hint is not None, outcome
+    return int(hint[1])
+
+
 def left_in_use(serving: Supervised, within_s: float) -> float:
     deadline_s = time.monotonic() + within_s
     while (left := Scrape(serving.metrics_url).in_use) and time.monotonic() < deadline_s:
@@ -139,7 +186,7 @@ def left_in_use(serving: Supervised, within_s: float) -> float:
 
 
 def check(fault: Fault, server_is_replaced: bool = False) -> None:
-    assert fault.leaked == 0 and fault.orphans == 0 and fault.wrong == 0, fault
+    assert fault.lost_nothing, fault
     assert fault.noticed_s is not None and fault.recovered_s is not None
     server_is_replaced |= fault.target in ENDS_THE_SERVER or fault.server_fell
     if not server_is_replaced:  # a whole start takes what the checkpoint takes
@@ -150,13 +197,12 @@ def check(fault: Fault, server_is_replaced: bool = False) -> None:
         assert fault.told_after_notice_s <= TELLING_S * fault.slowness, fault
 
 
-def test_a_killed_supervisor_leaves_nothing(built_directory: Path, tmp_path: Path) -> None:
+def test_a_killed_supervisor_leaves_nothing(built_directory: Path, tmp_path: Path, alone: Alone) -> None:
     """Not even a stage that is stopped, nor shared memory."""
     with Supervised(built_directory, tmp_path / "log", drain_timeout_s=2) as serving:
         processes, fault = serving.processes(), Fault("kill -9", "supervisor", "middle", slowness())
-        command = Path(f"/proc/{processes[SERVER]}/cmdline").read_text()
-        regions = re.search(r"shm-region-prefix-name=(\w+)", command)
-        assert regions is not None and list(Path("/dev/shm").glob(f"{regions[1]}*"))
+        regions = regions_of(processes[SERVER])
+        assert len(in_shared_memory(regions)) > 0
         turn = Turn(serving.grpc_url, "endless")
         turn.wait_for(lambda heard: heard.get("audio", 0) >= 1, PATIENCE_S)
         os.kill(processes["vision_encoder"], signal.SIGSTOP)
@@ -165,18 +211,42 @@ def test_a_killed_supervisor_leaves_nothing(built_directory: Path, tmp_path: Pat
         outcome = turn.finish(PATIENCE_S)
         serving.wait_until_nothing_is_left(30 * fault.slowness)
         fault.hear([outcome], injected_s)
-        fault.keep()
-        assert outcome.ending.startswith("gRPC ") or outcome.ending == "INTERNAL"
-        while list(Path("/dev/shm").glob(f"{regions[1]}*")):
+        while in_shared_memory(regions):
             assert time.monotonic() - injected_s < 60 * fault.slowness
             time.sleep(0.1)
+        lose(fault, serving, regions, [], alone, built_directory)
+    assert outcome.ending.startswith("gRPC ") or outcome.ending == "INTERNAL"
+    assert fault.lost_nothing, fault
+
+
+def regions_of(server: int) -> str:
+    """How the names of its shared memory begin."""
+    found = re.search(r"shm-region-prefix-name=(\w+)", Path(f"/proc/{server}/cmdline").read_text())
+    assert found is not None
+    return found[1]
+
+
+def in_shared_memory(regions: str) -> list[Path]:
+    return list(Path("/dev/shm").glob(f"{regions}*"))
+
+
+def lose(
+    fault: Fault, serving: Supervised, regions: str, outcomes: list[Outcome], alone: Alone, built_directory: Path
+) -> None:
+    """See and write down what a server that is gone has left, and whether the next one answers as ever."""
+    fault.leaked, fault.orphans = len(in_shared_memory(regions)), len(serving.orphans())
+    with Supervised(built_directory, Path(os.devnull)) as successor:
+        afterwards = [Turn(successor.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
+    answers = [outcome for outcome in outcomes if outcome.ending == "done"] + afterwards
+    fault.wrong = sum(answer.content != alone[answer.kind][0].content for answer in answers)
+    fault.keep()
 
 
 @pytest.mark.parametrize("order", ["SIGTERM", "POST /drain"])
-def test_the_end_under_load(built_directory: Path, tmp_path: Path, order: str) -> None:
+def test_the_end_under_load(built_directory: Path, tmp_path: Path, alone: Alone, order: str) -> None:
     drain_s = 8
     with Supervised(built_directory, tmp_path / "log", drain_timeout_s=drain_s) as serving:
-        fault = Fault(order, "supervisor", "middle", slowness())
+        fault, regions = Fault(order, "supervisor", "middle", slowness()), regions_of(serving.processes()[SERVER])
         turns = [Turn(serving.grpc_url, kind) for kind in ("endless", "text", "speak")]
         turns[0].wait_for(lambda heard: heard.get("audio", 0) >= 1, PATIENCE_S)
         injected_s = time.monotonic()
@@ -188,8 +258,9 @@ def test_the_end_under_load(built_directory: Path, tmp_path: Path, order: str) -
         outcomes = [turn.finish(PATIENCE_S) for turn in turns]
         code = serving.process.wait(PATIENCE_S)
         fault.hear(outcomes, injected_s)
-        fault.orphans = len(serving.orphans())
-        fault.keep()
-    assert code == 0 and fault.orphans == 0 and refused.ending == "DRAINING"
+        lose(fault, serving, regions, outcomes, alone, built_directory)
+    assert code == 0 and fault.lost_nothing, fault
+    assert re.match(r"DRAINING retry_after_ms=\d+: the server is about to stop; send the turn to", refused.message)
+    assert 1000 <= retry_after_ms(refused) <= 1000 * drain_s
     assert outcomes[0].ending == "DRAINING" and {outcome.ending for outcome in outcomes[1:]} <= {"done", "DRAINING"}
     assert fault.told_s is not None and drain_s <= fault.told_s <= drain_s + TELLING_S * fault.slowness

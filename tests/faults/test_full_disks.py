@@ -82,7 +82,7 @@ def test_a_full_disk_for_the_log(built_directory: Path, right: dict[str, Outcome
         fault.orphans = len(serving.orphans())
         fault.keep()
     assert {outcome.ending for outcome in outcomes} == {"done"} and told.ending == "INTERNAL" and code == 0
-    assert fault.leaked == 0 and fault.wrong == 0 and fault.orphans == 0, fault
+    assert fault.lost_nothing, fault
 
 
 def test_shared_memory_that_is_full_from_the_start(built_directory: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_shared_memory_that_is_full_from_the_start(built_directory: Path, tmp_pa
     command = Supervised.command(built_directory, within("1m"))
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     said = ended.stderr.splitlines()[-1]
-    Fault("full /dev/shm", "all", "at start", slowness()).keep()
+    Fault("full /dev/shm", "from the start on", "at start", slowness()).keep()
     assert ended.returncode == 1 and "/dev/shm has 1 MB free, and 10 models need 40 at least" in said, ended.stderr
 
 
@@ -127,4 +127,4 @@ def test_shared_memory_that_becomes_full(
     assert {outcome.ending for outcome in outcomes} <= {"done", "INTERNAL", *BROKEN}
     assert loud.ending in ("INTERNAL", "Triton's own error"), "it needs more than a process has from the start"
     assert {outcome.ending for outcome in [*afterwards, loud_afterwards]} == {"done"}
-    assert fault.leaked == 0 and fault.wrong == 0 and fault.orphans == 0, fault
+    assert fault.lost_nothing, fault

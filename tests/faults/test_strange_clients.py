@@ -15,11 +15,12 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2_grpc
 
+from stream_omni.serving.stage_watch import SERVER
 from tests.faults.company import KINDS, Turn
 from tests.faults.conftest import COMPANY
 from tests.faults.seen import Fault, slowness
 from tests.faults.supervised import Supervised
-from tests.faults.test_faults import FREEING_S, PATIENCE_S, Alone, left_in_use
+from tests.faults.test_faults import FREEING_S, PATIENCE_S, Alone, left_in_use, lose, regions_of
 from tests.serving.raw_client import Stream
 from tests.serving.test_company import Unread
 from tests.serving.test_launcher import group
@@ -132,7 +133,7 @@ def test_strange_clients_disturb_nobody(serving: Supervised, alone: Alone, what:
     fault.orphans = len(serving.orphans())
     fault.keep()
     assert [outcome.ending for outcome in outcomes + afterwards] == ["done"] * 2 * len(COMPANY)
-    assert fault.leaked == 0 and fault.wrong == 0 and fault.orphans == 0, fault
+    assert fault.lost_nothing, fault
     assert len(serving.status()["recoveries"]) == recoveries and serving.is_ready()
     deadline_s = time.monotonic() + 10 * fault.slowness
     while (now := open_handles(serving)) > handles + len(COMPANY):  # connections of our own that are closing
@@ -146,15 +147,16 @@ def open_handles(serving: Supervised) -> int:
     return sum(len([*Path(f"/proc/{number}/fd").iterdir()]) for number in [serving.process.pid, *group(server)])
 
 
-def test_who_never_sends_does_not_hold_up_the_end(built_directory: Path, tmp_path: Path) -> None:
+def test_who_never_sends_does_not_hold_up_the_end(built_directory: Path, tmp_path: Path, alone: Alone) -> None:
     with Supervised(built_directory, tmp_path / "log", drain_timeout_s=DRAIN_S) as serving:
         fault = Fault("SIGTERM", "with clients that never send", "idle", slowness())
+        regions = regions_of(serving.processes()[SERVER])
         with silent_streams(serving) as streams, sockets(serving, lambda name, number: HALVES[name]) as halves:
             serving.process.terminate()
             began_s = time.monotonic()
             code = serving.process.wait(PATIENCE_S)
             took_s = time.monotonic() - began_s
-        fault.cases, fault.orphans = streams + halves, len(serving.orphans())
-        fault.keep()
-    assert code == 0 and fault.orphans == 0
+        fault.cases = streams + halves
+        lose(fault, serving, regions, [], alone, built_directory)
+    assert code == 0 and fault.lost_nothing, fault
     assert took_s < DRAIN_S + 5 * fault.slowness

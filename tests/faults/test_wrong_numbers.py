@@ -14,9 +14,10 @@ from stream_omni.serving.metrics import NONFINITE
 from tests.faults.company import NEEDS, Outcome, Turn
 from tests.faults.conftest import COMPANY
 from tests.faults.seen import Fault, slowness
-from tests.faults.spoiler import NAN, RAISES, SHAPE, Spoiler
+from tests.faults.spoiler import NAN, RAISES, REFUSES, SHAPE, Spoiler
 from tests.faults.test_faults import FREEING_S, PATIENCE_S, left_in_use
 from tests.serving.scrape import Scrape
+from tests.serving.test_launcher import group
 
 pytestmark = pytest.mark.faults
 
@@ -33,7 +34,7 @@ STAGES = {  # whose process runs the graph
     "f0_predictor": "vocoder",
     "vocoder": "vocoder",
 }
-CASES = [(graph, how) for graph in STAGES for how in (NAN, SHAPE, RAISES)]
+CASES = [(graph, how) for graph in STAGES for how in (NAN, SHAPE, RAISES, REFUSES)]
 CASES.remove(("speech_tokenizer", NAN))  # it gives whole numbers only
 
 
@@ -59,7 +60,7 @@ def test_a_network_that_gives_something_wrong(
     right = {outcome.kind: outcome for outcome in ask_all(server, system)}
     fault, stage = Fault(how, STAGES[graph], "of " + graph, slowness()), STAGES[graph]
     needing = {kind for kind in COMPANY if stage in NEEDS[kind] and not is_spared(stage, right[kind])}
-    before = Scrape(spoiled.metrics_url)
+    before, processes = Scrape(spoiled.metrics_url), running(spoiled)
     spoiler.start(graph, how)
     injected_s = time.monotonic()
     try:
@@ -71,13 +72,19 @@ def test_a_network_that_gives_something_wrong(
     afterwards = ask_all(spoiled, system)
     answers = [outcome for outcome in outcomes if outcome.ending == "done"] + afterwards
     fault.wrong = sum(answer.content != right[answer.kind].content for answer in answers)
+    fault.orphans = len(running(spoiled) - processes)
     fault.keep()
     failed = {outcome.kind: outcome.message for outcome in outcomes if outcome.ending != "done"}
     assert failed == dict.fromkeys(needing, f"INTERNAL: the stage {stage} failed; send the turn again")
     lost = Scrape(spoiled.metrics_url).total(NONFINITE, stage=stage) - before.total(NONFINITE, stage=stage)
     assert lost == (len(needing) if how == NAN else 0)
     assert [outcome.ending for outcome in afterwards] == ["done"] * len(COMPANY)
-    assert fault.leaked == 0 and fault.wrong == 0, fault
+    assert fault.lost_nothing and running(spoiled) == processes, fault
+
+
+def running(server: TritonServer) -> set[int]:
+    assert server.process is not None
+    return set(group(server.process.pid))
 
 
 def is_spared(stage: str, outcome: Outcome) -> bool:

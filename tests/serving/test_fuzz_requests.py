@@ -21,11 +21,13 @@ from PIL import Image
 from stream_omni.assets import Assets
 from stream_omni.image_merge import image_token_count
 from stream_omni.prompt import Question, build_prompt
+from stream_omni.request_error import RequestError
 from stream_omni.serving.errors import InvalidRequestError
 from stream_omni.serving.limits import Limits
-from stream_omni.serving.request import TurnRequest, read_request
+from stream_omni.serving.request import read_request
 from tests.faults.seen import Fault, slowness
 from tests.fuzzing import cases
+from tests.serving.good_requests import check_good
 from tests.serving.hostile_requests import ALL, Inputs
 
 QUICK, LONG = 400, 10_000  # cases of each kind; there are six kinds
@@ -49,7 +51,7 @@ def read(inputs: Inputs, assets: Assets) -> bool:
         question = Question(request.text, units, len(request.pictures), request.history, request.system)
         try:
             build_prompt(assets.tokenizer, assets.info, question)
-        except ValueError as error:  # what preparation makes of it
+        except RequestError as error:  # what preparation makes of it
             raise InvalidRequestError(f"{error}; mend history or system") from error
         for picture in request.pictures:
             assert image_token_count(picture.size, assets.info.image, assets.info.vision) > 0
@@ -59,29 +61,6 @@ def read(inputs: Inputs, assets: Assets) -> bool:
     finally:
         assert time.process_time() - began_s < CPU_S
     return True
-
-
-def check_good(request: TurnRequest, assets: Assets) -> None:
-    """What was let in, held against the documented limits in figures of their own."""
-    assert request.task in ("answer", "transcribe", "speak") and request.output in ("text", "speech")
-    assert (request.text is None) != (request.audio is None)
-    if request.audio is not None:
-        assert 8000 <= request.sample_rate_hz <= 192_000
-        assert 0.1 <= len(request.audio) / request.sample_rate_hz <= 30 and request.audio.dtype == np.float32
-        assert 0.001 <= np.abs(request.audio).max() <= 2  # which NaN is not
-    assert len(request.pictures) <= 4 and len(request.history) <= 200
-    for width, height in (picture.size for picture in request.pictures):
-        assert 0 < width <= 8192 and 0 < height <= 8192 and width * height <= 50_000_000
-    assert {message.role for message in request.history} <= {"user", "assistant"}
-    for words in (request.text, request.system, *(message.text for message in request.history)):
-        if words is not None:
-            assert len(words) <= 100_000 and words.encode() is not None  # which halves of characters cannot be
-            assert not any(token in words for token in ("<|eot_id|>", "<|start_header_id|>", "<image>", "<Audio_1>"))
-    assert request.text is None or request.text.strip()
-    assert request.voice == "default" or request.voice in assets.voices
-    assert request.max_tokens is None or 1 <= request.max_tokens <= 4096
-    assert 40 <= request.max_audio_ms <= 163_840
-    assert 0 <= request.temperature <= 2 and 0 < request.top_p <= 1 and 0 <= request.seed < 2**64
 
 
 def check_sentence(sentence: str) -> None:

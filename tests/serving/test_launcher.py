@@ -160,12 +160,18 @@ def test_the_server_ends_with_its_launcher(repository: Path, end: signal.Signals
 
 def test_a_stopped_server_is_started_again_where_it_was(repository: Path) -> None:
     server = TritonServer(repository, probe=probe)
-    urls = set()
+    urls, words = set(), set()
     for _ in range(2):
         with server:
             urls.add(server.grpc_url)
+            words |= {server.stage_secret.word, server._management._key}
             probe(server.grpc_url, 5)
+            server.reload("double")
+            assert server.process is not None
+            told = Path(f"/proc/{server.process.pid}/environ").read_bytes()
+            assert server.stage_secret.word.encode() in told
     assert len(urls) == 1
+    assert len(words) == 4, "a word of a former start is of no use"
 
 
 def test_a_killed_server_leaves_no_stubs(repository: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -173,6 +175,41 @@ def test_what_cannot_be_mended_is_given_up(supervisor: Supervisor) -> None:
     with pytest.raises(LaunchError, match=f"^gave {STAGE} up after 2 tries in a row: .*missing_module"):
         supervisor.watch()
     assert not supervisor.is_ready and not group(number_before[SERVER])
+
+
+def test_a_signal_while_it_ends_does_not_hide_that_it_gave_up(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(supervisor, "drain", interrupted)
+    (supervisor.server.repository / STAGE / "1" / "model.py").write_text("import missing_module")
+    os.kill(processes(supervisor)[STAGE], signal.SIGKILL)
+    with pytest.raises(LaunchError, match=f"^gave {STAGE} up after 2 tries in a row: .*missing_module"):
+        supervisor.watch()
+
+
+def test_a_full_disk_is_a_failed_try_like_others(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: str) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    os.kill(processes(supervisor)[SERVER], signal.SIGKILL)
+    with pytest.raises(LaunchError, match=r"^gave tritonserver up after 2 tries .*cannot be started: .*No space"):
+        supervisor.watch()
+
+
+def test_a_full_disk_does_not_keep_a_server_from_ending(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: float) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    server = processes(supervisor)[SERVER]
+    monkeypatch.setattr(supervisor.server, "announce_drain", full)
+    supervisor.drain()
+    assert not group(server)
 
 
 def test_a_stage_is_mended_while_another_one_cannot_be(tmp_path: Path) -> None:
