@@ -14,9 +14,12 @@ MANIFEST ?= build/demo/held_out/questions.jsonl
 # where the chart's claims are tested, quick tests and slow ones
 K8S_TESTS := tests/helm tests/monitoring tests/k8s tests/benchmarks/test_capacity.py tests/serving/test_drain_command.py \
   tests/serving/test_launcher.py tests/serving/test_api_keys.py tests/client/test_connection_care.py
-# of test-gpu: torch, engines, or one stage, whose tests alone have a stage in their names
-GPU_TESTS = $(if $(PART),$(if $(filter torch engines,$(PART)),tests/gpu/test_$(PART).py,tests/gpu/test_engines.py -k stage),tests/gpu)
-GPU_STAGES = $(filter-out torch engines,$(PART))
+# the parts of test-gpu that are no stage; only the tests of single stages have "stage" in their names
+GPU_PART_torch := tests/gpu/test_torch.py
+GPU_PART_engines := tests/gpu/test_engines.py
+GPU_PART_whole := tests/gpu/test_engines.py -k 'not stage'
+GPU_STAGE = $(if $(GPU_PART_$(PART)),,$(PART))
+GPU_TESTS = $(or $(GPU_PART_$(PART)),tests/gpu$(if $(PART),/test_engines.py -k stage))
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
 .PHONY: help demo test test-faults test-engines test-realsize test-images test-gpu test-k8s audit lint serve talk eval train-demo bench soak capacity bench-full clean
@@ -88,8 +91,8 @@ test-realsize: $(VENV)/installed ## convert and export a random checkpoint of re
 test-images: $(VENV)/installed ## whether all that the images install can be had in our versions; needs the network
 	$(BIN)/python -m pytest -m images
 
-test-gpu: $(VENV)/gpu/installed ## in NVIDIA's image (docs/production.md): numbers, engines, times; PART=torch, engines or a stage such as llm
-	$(if $(GPU_STAGES),STREAM_OMNI_GPU_STAGES=$(GPU_STAGES)) $(VENV)/gpu/bin/python3 -m pytest -m gpu -rs $(GPU_TESTS)
+test-gpu: $(VENV)/gpu/installed ## in NVIDIA's image (docs/production.md): numbers, engines, times; PART=torch, whole or a stage such as llm
+	$(if $(GPU_STAGE),STREAM_OMNI_GPU_STAGES=$(GPU_STAGE)) $(VENV)/gpu/bin/python3 -m pytest -m gpu -rs $(GPU_TESTS)
 
 audit: $(VENV)/audit/installed ## known weaknesses of the pinned dependencies; writes dist/sbom.cdx.json
 	@mkdir -p dist && rm -f dist/audit.json

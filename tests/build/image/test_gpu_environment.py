@@ -55,11 +55,18 @@ def test_ours_is_taken_where_the_machine_has_no_pytorch(tmp_path: Path) -> None:
     assert extras_of(install) == "container,build"
 
 
-@pytest.mark.parametrize("part", ["torch", "engines"])
-def test_a_part_is_a_file(part: str, tmp_path: Path) -> None:
-    assert lines_of(tmp_path, f"PART={part}")[-1].endswith(f"pytest -m gpu -rs tests/gpu/test_{part}.py")
-    assert (ROOT / "tests" / "gpu" / f"test_{part}.py").is_file()
-    assert lines_of(tmp_path)[-1].endswith("pytest -m gpu -rs tests/gpu")
+@pytest.mark.parametrize(
+    ("part", "tests"),
+    [
+        ("torch", "tests/gpu/test_torch.py"),
+        ("engines", "tests/gpu/test_engines.py"),
+        ("whole", "tests/gpu/test_engines.py -k 'not stage'"),
+        ("", "tests/gpu"),
+    ],
+)
+def test_what_a_part_runs(part: str, tests: str, tmp_path: Path) -> None:
+    assert lines_of(tmp_path, f"PART={part}")[-1] == f"{tmp_path}/gpu/bin/python3 -m pytest -m gpu -rs {tests}"
+    assert (ROOT / shlex.split(tests)[0]).exists()
 
 
 def imported_for(stage: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
