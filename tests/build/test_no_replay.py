@@ -13,7 +13,7 @@ from stream_omni_build.deployment import read_deployment
 from stream_omni_build.engines.gpu import Machine
 from stream_omni_build.main import main
 
-from stream_omni.serving.launcher import TritonServer
+from stream_omni.serving.launcher import LaunchError, TritonServer
 from tests.build.test_acceptance import TARGET, Bench
 from tests.gpu.test_engines import profile_of
 
@@ -69,6 +69,15 @@ def test_it_is_said_until_the_replay_is_made_up_for(
     caplog.clear()
     TritonServer(out)
     assert not caplog.text
+
+
+def test_a_manifest_that_was_cut_off_is_of_no_complete_build(tmp_path: Path) -> None:
+    (tmp_path / "model_repository" / "llm").mkdir(parents=True)
+    (tmp_path / "model_repository" / "llm" / "config.pbtxt").touch()
+    TritonServer(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"replay": "not', encoding="utf-8")
+    with pytest.raises(LaunchError, match="is no complete build; run again: stream-omni build"):
+        TritonServer(tmp_path)
 
 
 @pytest.mark.parametrize("more", [["--target", "cpu"], ["--target", "gpu", "--example", "DIR"]], ids=str)
