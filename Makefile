@@ -15,6 +15,12 @@ MANIFEST ?= build/demo/held_out/questions.jsonl
 K8S_TESTS := tests/helm tests/monitoring tests/k8s tests/benchmarks/test_capacity.py tests/serving/test_drain_command.py \
   tests/serving/test_launcher.py tests/serving/test_api_keys.py tests/client/test_connection_care.py \
   tests/runtime/test_engine_manifest.py
+# the parts of test-gpu that are no stage; only the tests of single stages have "stage" in their names
+GPU_PART_torch := tests/gpu/test_torch.py
+GPU_PART_engines := tests/gpu/test_engines.py
+GPU_PART_whole := tests/gpu/test_engines.py -k 'not stage'
+GPU_STAGE = $(if $(GPU_PART_$(PART)),,$(PART))
+GPU_TESTS = $(or $(GPU_PART_$(PART)),tests/gpu$(if $(PART),/test_engines.py -k stage))
 INSTALL = $(BIN)/pip install $(PIP_FLAGS) -c constraints.txt -e
 
 .PHONY: help demo test test-faults test-engines test-realsize test-images test-gpu test-k8s audit lint serve talk eval train-demo bench soak capacity bench-full clean
@@ -52,6 +58,17 @@ $(VENV)/audit/installed: constraints-audit.txt
 	$(VENV)/audit/bin/pip install $(PIP_FLAGS) --no-deps -r constraints-audit.txt
 	@touch $@
 
+# Of its own, over the packages of the machine: PyTorch, TensorRT and TensorRT-LLM stay those of NVIDIA's image, as in
+# build/Dockerfile, and pytest is any that fits them. A machine without any PyTorch has nothing to keep, and gets ours.
+HAS_TORCH = $(PYTHON) -c 'from importlib.util import find_spec; raise SystemExit(find_spec("torch") is None)'
+KEEP_PACKAGES = $(PYTHON) build/image/merge_constraints.py constraints.txt | grep -v '^pytest=='
+$(VENV)/gpu/installed: pyproject.toml constraints.txt build/image/merge_constraints.py
+	$(PYTHON) -m venv --without-pip --system-site-packages $(VENV)/gpu
+	if $(HAS_TORCH); then $(KEEP_PACKAGES); else cat constraints.txt; fi > $(VENV)/gpu/constraints.txt
+	extras=container$$($(HAS_TORCH) || echo ,build); $(PYTHON) -m pip --python $(VENV)/gpu/bin/python3 install $(PIP_FLAGS) \
+	  -c $(VENV)/gpu/constraints.txt 'pytest>=8' -e ".[$$extras]"
+	@touch $@
+
 demo: $(VENV)/server ## ask a spoken question about a picture, see and hear the answer
 	$(BIN)/python -m stream_omni_build.demo --served $(SERVED)
 
@@ -75,8 +92,8 @@ test-realsize: $(VENV)/installed ## convert and export a random checkpoint of re
 test-images: $(VENV)/installed ## whether all that the images install can be had in our versions; needs the network
 	$(BIN)/python -m pytest -m images
 
-test-gpu: $(VENV)/installed ## on a machine with a GPU: numbers, engines and times; PART=torch or engines for one part
-	$(BIN)/python -m pytest -m gpu -rs tests/gpu$(if $(PART),/test_$(PART).py)
+test-gpu: $(VENV)/gpu/installed ## in NVIDIA's image (docs/production.md): numbers, engines, times; PART=torch, whole or a stage such as llm
+	$(if $(GPU_STAGE),STREAM_OMNI_GPU_STAGES=$(GPU_STAGE)) $(VENV)/gpu/bin/python3 -m pytest -m gpu -rs $(GPU_TESTS)
 
 audit: $(VENV)/audit/installed ## known weaknesses of the pinned dependencies; writes dist/sbom.cdx.json
 	@mkdir -p dist && rm -f dist/audit.json

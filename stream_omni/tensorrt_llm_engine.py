@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stream_omni.model_info import ModelInfo
-from stream_omni.runtime.engine_manifest import find_plans
+from stream_omni.runtime.engine_manifest import check_tensorrt_llm, find_plans
 from stream_omni.runtime.events import Event
 from stream_omni.runtime.session import Array
 from stream_omni.runtime.slots import Full
@@ -28,6 +29,14 @@ log = logging.getLogger(__name__)
 
 ENGINE, TABLE = "engines/llm", "embed_tokens.npy"  # of a build: the engine's folder, and what prompts are made of there
 WAIT_MS = 5  # for news of the executor; starts and cancels wait as long at the most
+
+
+def version_here() -> str:
+    """TensorRT-LLM's, and nothing without one: an engine is of one version."""
+    try:
+        return version("tensorrt_llm")
+    except PackageNotFoundError:
+        return ""
 
 
 def prompt_table(request: TextRequest, table: Array) -> Array:
@@ -93,6 +102,7 @@ class TensorRtLlmEngine:
         from stream_omni.runtime.tensorrt_runtime import machine_here
 
         find_plans(artifacts, "llm", machine_here(gpu))  # for this machine, and the file that was built
+        check_tensorrt_llm(artifacts, "llm", version_here())
         dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
         engine = artifacts / ENGINE
         table = np.load(engine / TABLE, mmap_mode="r")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from stream_omni_build.deployment import read_deployment
 from stream_omni import tensorrt_llm_engine as engine
 from stream_omni.tensorrt_llm_engine import Answer, prompt_table, virtual_ids
 from stream_omni.text_engine import TextRequest
+from tests.llm_executor import API
 
-API = json.loads((Path(__file__).parent / "fixtures" / "tensorrt_llm_api.json").read_text(encoding="utf-8"))
 FILES = [Path(str(module.__file__)) for module in (engine, build)]
 # our names of TensorRT-LLM's objects: those that are called or read are checked against the list
 OBJECTS = {

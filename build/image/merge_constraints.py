@@ -24,7 +24,12 @@ def normal(name: str) -> str:
 
 
 def installed() -> dict[str, str]:
-    return {normal(d.metadata["Name"]): d.version for d in distributions() if d.metadata["Name"]}
+    """What is imported: of a package that is there twice (the system's, and a newer one before it) the first."""
+    found: dict[str, str] = {}
+    for one in distributions():
+        if one.metadata["Name"]:
+            found.setdefault(normal(one.metadata["Name"]), one.version)
+    return found
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def replay_built(
 def _published(built: BuiltRuntime, assets: Assets, example: Path) -> CaseResult:
     try:
         with InProcess(built, assets) as turns:
-            return compare_published(ask(turns, example))
+            return compare_published(ask(turns, example), built.precision)
     except TurnError as error:
         return CaseResult.failed(NAME, str(error))
 

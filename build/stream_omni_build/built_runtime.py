@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from stream_omni.model_info import ModelInfo
+from stream_omni.runtime.engine_manifest import settled_precision
 from stream_omni.runtime.session import Runtime, Session
 from stream_omni.serving.stage_runtime import Chosen, Place, info_of, open_runtime, open_text_engine
-from stream_omni_build.deployment import GRAPHS_OF
+from stream_omni_build.deployment import ENGINES, GRAPHS_OF
 
-_LOSSES = ("fp32", "fp16", "bf16", "fp8", "int8")  # precisions, by what they lose
+_LOSSES = ("fp32", "fp16", "bf16", "int8", "fp8")  # precisions, by what they lose
 
 
 class BuiltRuntime:
@@ -22,7 +24,7 @@ class BuiltRuntime:
     since TensorRT-LLM runs them."""
 
     def __init__(self, out: Path) -> None:
-        """Raises FileNotFoundError."""
+        """Raises FileNotFoundError, and EngineMismatchError where engines are missing."""
         self.info = info_of(out)
         self._out = out
         self._stages = {stage: _read(out, stage) for stage in GRAPHS_OF}
@@ -57,10 +59,14 @@ class BuiltRuntime:
 
 
 def _read(out: Path, stage: str) -> tuple[Chosen, int]:
-    """What a model's configuration says it runs on, and its GPU."""
+    """What a model's configuration says it runs on, in the precision that its engines ended up in, and its GPU."""
     path = out / "model_repository" / stage / "config.pbtxt"
     config: Any = text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     gpu = config.instance_group[0].gpus[0] if config.instance_group[0].gpus else 0
     if config.platform == "tensorrt_plan":
-        return Chosen("tensorrt", "fp16"), gpu
-    return Chosen(**json.loads(config.parameters["runtime"].string_value)), gpu
+        chosen = Chosen("tensorrt")
+    else:
+        chosen = Chosen(**json.loads(config.parameters["runtime"].string_value))
+    if chosen.engine in ENGINES:
+        chosen = dataclasses.replace(chosen, precision=settled_precision(out, stage))
+    return chosen, gpu

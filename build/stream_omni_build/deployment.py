@@ -30,6 +30,7 @@ GRAPHS_OF: dict[str, tuple[str, ...]] = {
     "vocoder": ("f0_predictor", "vocoder"),
 }
 LOOPS = ("llm", "speech_top")  # run all turns together: their batch is the number of turns, and one instance holds them
+ENGINES = ("tensorrt", "tensorrt-llm")  # that are compiled for one GPU
 _ENGINES: dict[str, tuple[str, ...]] = dict.fromkeys(GRAPHS_OF, ("tensorrt", "torch")) | {
     "speech_tokenizer": ("onnxruntime",),
     "llm": ("tensorrt-llm", "tensorrt", "torch"),

@@ -17,13 +17,15 @@ from stream_omni.checkpoint import open_sources, read_model_info
 from stream_omni.cosyvoice_checkpoint import VOICES, read_voices
 from stream_omni.model_info import ModelInfo
 from stream_omni.replay.published_example import NAME, require_files
+from stream_omni.runtime.engine_manifest import NOT_REPLAYED
+from stream_omni.tensorrt_llm_engine import version_here
 from stream_omni.weights import TensorSource
 from stream_omni_build import manifest
 from stream_omni_build.acceptance import Checkpoint, record_cases, replay_built
 from stream_omni_build.assets import require_asset_files, write_assets
 from stream_omni_build.build import UNFINISHED, Sources, require_own
 from stream_omni_build.build_estimate import require_disk, tell_estimate
-from stream_omni_build.deployment import Deployment
+from stream_omni_build.deployment import ENGINES, Deployment
 from stream_omni_build.engines.engine_manifest import EngineManifest
 from stream_omni_build.engines.gpu import Machine, look
 from stream_omni_build.engines.llm_engine import make_llm_engine
@@ -42,10 +44,17 @@ class MissingError(BuildFailure):
 
 
 def build_gpu(
-    sources: Sources, deployment: Deployment, out: Path, progress: Progress, example: Path | None = None
+    sources: Sources,
+    deployment: Deployment,
+    out: Path,
+    progress: Progress,
+    example: Path | None = None,
+    *,
+    replayed: bool = True,
 ) -> None:
     """Bring ``out`` up to date. Without a manifest in it, it is not complete. ``example``: the folder of the
-    reference's published example, whose answer must come out.
+    reference's published example, whose answer must come out. Not ``replayed``: engines that were each found right,
+    and nothing that holds them all together.
 
     Raises MissingError on a machine without the GPUs or TensorRT; CheckpointError, OutError, NoSpaceError, VerifyError,
     CompileError and ReplayError as the steps do, and FileNotFoundError for an example that is not whole.
@@ -60,8 +69,8 @@ def build_gpu(
         inputs = _inputs(sources, info, progress)
     machine = look(deployment)
     follows = _follows(inputs, deployment, machine)
-    asked_before = example is None or (before is not None and NAME in before.get("replay", {}))
-    if before is not None and before["inputs"] == follows and asked_before and manifest.is_whole(out, before["files"]):
+    is_whole = before is not None and before["inputs"] == follows and manifest.is_whole(out, before["files"])
+    if before is not None and is_whole and _is_held(before.get("replay", {}), example, replayed):
         progress.say("unchanged: nothing to build")
         return
     require_disk(tell_estimate(info, deployment, out, _bytes_of(inputs), progress), out)
@@ -76,7 +85,7 @@ def build_gpu(
     if machine.missing:
         raise MissingError(_what_is_missing(deployment, out, machine))
     _place(sources, deployment, out)
-    found = _replay(workshop, sources, tensors, example)
+    found = _replay(workshop, sources, tensors, example) if replayed else _leave_unreplayed(deployment, progress)
     with progress.step("write the manifest"):
         shutil.rmtree(out / WORK, ignore_errors=True)
         (out / UNFINISHED).unlink()
@@ -106,7 +115,15 @@ def _follows(inputs: Mapping[str, Any], deployment: Deployment, machine: Machine
     """What the whole directory follows from, as it is read back from a manifest."""
     target = dataclasses.asdict(machine.target) if machine.target else None
     described = manifest.as_stored(dataclasses.asdict(deployment))
-    return {"graphs": inputs, "deployment": described, "target": target, "repository": manifest.template_inputs()}
+    found = {"graphs": inputs, "deployment": described, "target": target, "repository": manifest.template_inputs()}
+    if deployment.stages["llm"].engine == "tensorrt-llm":
+        found["tensorrt_llm"] = version_here()
+    return found
+
+
+def _is_held(before: Mapping[str, str] | str, example: Path | None, replayed: bool) -> bool:
+    """Whether what a replay ``before`` found is all that is asked for."""
+    return (before != NOT_REPLAYED or not replayed) and (example is None or NAME in before)
 
 
 def write_small_files(
@@ -146,7 +163,7 @@ def _replay(
 ) -> dict[str, str]:
     """What the replay of the built repository found, by case."""
     out, progress = workshop.out, workshop.progress
-    if not {stage.engine for stage in workshop.deployment.stages.values()} & {"tensorrt", "tensorrt-llm"}:
+    if not _is_compiled(workshop.deployment):
         progress.say("nothing was compiled, so nothing is replayed: `stream-omni replay --repository` does it any time")
         return {}
     checkpoint = Checkpoint(sources.checkpoint, tensors, Assets.load(out))
@@ -154,6 +171,17 @@ def _replay(
     record_cases(checkpoint, folder, progress)
     with progress.step("replay what is built"):
         return replay_built(checkpoint, folder, out, example, progress)
+
+
+def _is_compiled(deployment: Deployment) -> bool:
+    return any(stage.engine in ENGINES for stage in deployment.stages.values())
+
+
+def _leave_unreplayed(deployment: Deployment, progress: Progress) -> dict[str, str] | str:
+    if not _is_compiled(deployment):
+        return {}  # as with a replay: there is nothing that it would find
+    progress.say(f"{NOT_REPLAYED}: nothing holds these engines all together; the same command without --no-replay does")
+    return NOT_REPLAYED
 
 
 def _export_alone(workshop: Workshop, name: str) -> None:

@@ -21,6 +21,7 @@ from stream_omni.replay.cases import CaseError, read_cases, speakable_of
 from stream_omni.replay.language import Model
 from stream_omni.replay.published_example import ask, compare_published
 from stream_omni.replay.run import Installation, replay
+from stream_omni.runtime.engine_manifest import EngineMismatchError
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
 from stream_omni.runtime.session import Array, Session
 from stream_omni.runtime.torch_runtime import Device, TorchRuntime, type_of
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen = Chosen(arguments.runtime, arguments.device, arguments.precision, arguments.repository)
         with open_installation(arguments.checkpoint, arguments.cosyvoice, chosen, arguments.cases) as installation:
             summary = replay(cases, installation, report=lambda line: print(line, flush=True))
-    except (CheckpointError, CaseError, FileNotFoundError) as error:
+    except (CheckpointError, CaseError, EngineMismatchError, FileNotFoundError) as error:
         print(f"stream-omni replay: {error}", file=sys.stderr)
         return 2
     print(summary.line())
@@ -130,8 +131,9 @@ class MixedRuntime:
 
 
 def _ask_published(repository: Path, folder: Path) -> int:
-    with InProcess(BuiltRuntime(repository), Assets.load(repository)) as turns:
-        result = compare_published(ask(turns, folder))
+    built = BuiltRuntime(repository)
+    with InProcess(built, Assets.load(repository)) as turns:
+        result = compare_published(ask(turns, folder), built.precision)
     print(result.line())
     return 0 if result.ok else 1
 
@@ -192,7 +194,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="the reference's own example: DIR holds its cat.jpg and cat_color.wav; a turn is run on --repository and "
-        "held against the transcript, the answer and the 38 units that its README prints",
+        "held against the transcript, the answer and the 38 units that its README prints; below fp32 a difference is "
+        "told and refuses nothing",
     )
     what.add_argument(
         "--cases",

@@ -62,13 +62,11 @@ def largest_run_positions(deployment: Deployment) -> int:
     return deployment.positions + deployment.turns
 
 
-def build_command(deployment: Deployment, checkpoint: Path, out: Path) -> list[str]:
-    """Every prompt position is a row of the request's own table, so the tables of all turns together are as long as
-    their prompts."""
+def engine_options(deployment: Deployment) -> dict[str, int | str]:
+    """What the engine follows from, beside its checkpoint. Every prompt position is a row of the request's own table,
+    so the tables of all turns together are as long as their prompts."""
     turns, positions = deployment.turns, deployment.positions
-    options = {
-        "checkpoint_dir": checkpoint,
-        "output_dir": out,
+    return {
         "max_batch_size": turns,
         "max_input_len": positions - 1,  # where a prompt is longer than the profile's, its answer is shorter
         "max_seq_len": positions,
@@ -77,4 +75,8 @@ def build_command(deployment: Deployment, checkpoint: Path, out: Path) -> list[s
         "max_prompt_embedding_table_size": turns * positions,
         "kv_cache_type": "paged",
     }
+
+
+def build_command(deployment: Deployment, checkpoint: Path, out: Path) -> list[str]:
+    options = {"checkpoint_dir": checkpoint, "output_dir": out, **engine_options(deployment)}
     return ["trtllm-build", *(word for name, value in options.items() for word in (f"--{name}", str(value)))]

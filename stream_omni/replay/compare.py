@@ -45,7 +45,8 @@ CLOSE_CALL = 1e-3  # logits this near may change places
 
 @dataclass(frozen=True)
 class Difference:
-    """One field's outcome. ``error`` is None where it was compared exactly."""
+    """One field's outcome. ``error`` is None where it was compared exactly. A ``note`` on one that is ``ok`` tells a
+    difference that refuses nothing."""
 
     field: str
     ok: bool
@@ -70,9 +71,10 @@ class CaseResult:
         return cls(name, (Difference("run", False, note=note),))
 
     def line(self) -> str:
-        """``name  what was compared  ok|FAIL`` on one line; failures come first, with their numbers."""
-        wrong = [f"{d.field}: {d.note}" for d in self.differences if not d.ok]
-        exact = [d.field for d in self.differences if d.ok and d.error is None]
+        """``name  what was compared  ok|FAIL`` on one line; what has a note comes first, failures before all."""
+        noted = sorted((d for d in self.differences if d.note or not d.ok), key=lambda d: d.ok)
+        wrong = [f"{d.field}: {d.note}" for d in noted]
+        exact = [d.field for d in self.differences if d.ok and d.error is None and not d.note]
         near = [f"{d.field} {d.error:.1e}" for d in self.differences if d.ok and d.error is not None]
         parts = [
             *wrong,

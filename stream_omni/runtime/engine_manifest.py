@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER, NAME = "engines", "manifest.json"
+NOT_REPLAYED = "not replayed"  # in place of what a build's replay found: it was left out
 VERSION = 1  # of the file's form
 
 
@@ -50,16 +51,26 @@ def check_machine(artifacts: Path, machine: Machine) -> None:
 def find_plans(artifacts: Path, stage: str, machine: Machine) -> Plans:
     """Of a stage, whole and for this machine. Raises EngineMismatchError."""
     check_machine(artifacts, machine)
-    content = _read(artifacts)
-    record = content["stages"].get(stage)
-    if record is None:
-        raise _mismatch(artifacts, content, f"there are no engines of {stage}")
+    content, record = _record(artifacts, stage)
     files = {}
     for graph, made in record["graphs"].items():
         files[graph] = artifacts / FOLDER / made["plan"]["file"]
         if fault := _fault(files[graph], made["plan"]):
             raise _mismatch(artifacts, content, fault)
     return Plans(record["precision"], files)
+
+
+def settled_precision(artifacts: Path, stage: str) -> str:
+    """What a stage's engines run in, which may be higher than what was asked for. Raises EngineMismatchError."""
+    return str(_record(artifacts, stage)[1]["precision"])
+
+
+def check_tensorrt_llm(artifacts: Path, stage: str, version: str) -> None:
+    """Its engines are of one TensorRT-LLM, whatever TensorRT is in it. Raises EngineMismatchError."""
+    content, record = _record(artifacts, stage)
+    built = record.get("tensorrt_llm") or "an unknown version"
+    if built != version:
+        raise _mismatch(artifacts, content, f"the engine of {stage} is for TensorRT-LLM {built}, and this is {version}")
 
 
 def check_placed_plans(artifacts: Path) -> None:
@@ -78,6 +89,20 @@ def placed_plans(artifacts: Path) -> Iterator[tuple[str, Path]]:
     """Stages whose plan lies in the model repository."""
     for path in sorted((artifacts / "model_repository").glob("*/1/model.plan")):
         yield path.parents[1].name, path
+
+
+def was_replayed(artifacts: Path) -> bool:
+    """Whether a build was held as a whole, as far as its manifest says."""
+    path = artifacts / NAME
+    return not path.is_file() or json.loads(path.read_text(encoding="utf-8")).get("replay") != NOT_REPLAYED
+
+
+def _record(artifacts: Path, stage: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest, and what it says of a stage."""
+    content = _read(artifacts)
+    if stage not in content["stages"]:
+        raise _mismatch(artifacts, content, f"there are no engines of {stage}")
+    return content, content["stages"][stage]
 
 
 def _read(artifacts: Path) -> dict[str, Any]:

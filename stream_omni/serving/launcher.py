@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
+import logging
 import os
 import secrets
 import shutil
@@ -18,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from stream_omni.runtime.engine_manifest import was_replayed
 from stream_omni.serving import guest_book
 from stream_omni.serving.connections import CONNECTION_AGE_S, connection_arguments
 from stream_omni.serving.drain_notice import DrainNotice
@@ -338,12 +341,27 @@ def _model_repository(directory: Path) -> Path:
     for candidate in (directory / "model_repository", directory):
         if any(candidate.glob("*/config.pbtxt")):
             built = candidate.resolve().parent
-            if (built / "graphs").is_dir() and not (built / "manifest.json").is_file():  # which a build writes last
+            if not _is_complete(built):
                 raise LaunchError(f"{built} is no complete build; run again: stream-omni build --out {built} ...")
+            if not was_replayed(built):
+                _log.warning("%s was built with --no-replay: nothing has held its engines all together", built)
             return candidate.resolve()
     raise LaunchError(f"{directory} holds no model repository; make one with: stream-omni build --out {directory} ...")
 
 
+def _is_complete(built: Path) -> bool:
+    """By the manifest, which a build writes last; what no build has made, has none."""
+    manifest = built / "manifest.json"
+    if not manifest.is_file():
+        return not (built / "graphs").is_dir()
+    try:
+        json.loads(manifest.read_text(encoding="utf-8"))
+    except ValueError:  # the disk was full
+        return False
+    return True
+
+
+_log = logging.getLogger(__name__)
 _DOORS = ("grpc", "http", "metrics")
 
 

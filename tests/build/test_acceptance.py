@@ -26,7 +26,7 @@ from stream_omni_build.progress import silent
 from stream_omni.assets import Assets
 from stream_omni.checkpoint import open_sources
 from stream_omni.replay.cases import read_cases
-from stream_omni.replay.published_example import PICTURE, SOUND, TRANSCRIPT
+from stream_omni.replay.published_example import NAME, PICTURE, SOUND, TRANSCRIPT
 from stream_omni.runtime import engine_manifest, tensorrt_runtime
 from stream_omni.runtime.torch_memory import TorchMemory
 from tests.onnx_program import OnnxProgram
@@ -117,6 +117,22 @@ def test_the_published_example_is_one_case_more(
     soundfile.write(tmp_path / SOUND, np.sin(np.arange(16000) / 20).astype(np.float32) / 4, 16000)
     with pytest.raises(ReplayError, match=f"published-example +transcript: published '{TRANSCRIPT}', here "):
         replay_built(checkpoint, cases, built, tmp_path, silent())
+
+
+class Rounded(BuiltRuntime):
+    """A build in bf16, as far as it says."""
+
+    precision = "bf16"
+
+
+def test_a_build_of_reduced_precision_may_answer_the_published_example_otherwise(
+    cases: Path, checkpoint: Checkpoint, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / PICTURE).write_bytes(picture())
+    soundfile.write(tmp_path / SOUND, np.sin(np.arange(16000) / 20).astype(np.float32) / 4, 16000)
+    monkeypatch.setattr(acceptance, "BuiltRuntime", Rounded)
+    line = replay_built(checkpoint, cases, built, tmp_path, silent())[NAME]
+    assert f"published '{TRANSCRIPT}', here " in line and "told, not refused" in line and line.endswith("  ok")
 
 
 TARGET = Target("10.14.1.48", "tensorrt", "NVIDIA Something", "9.0")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
 WORK = Path(os.environ.get("STREAM_OMNI_GPU_WORK", Path.home() / ".cache" / "stream-omni-gpu"))
-NEEDED = "needs a CUDA GPU, and PyTorch with CUDA: in the image of build/Dockerfile, or where torch.cuda.is_available()"
+RECIPE = "docs/production.md has the command that runs these tests in NVIDIA's image (The GPU's own tests)"
+NEEDED = f"needs a CUDA GPU, and a PyTorch that finds it; {RECIPE}"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,6 +22,12 @@ def gpu() -> str:
     if not torch.cuda.is_available():
         pytest.skip(NEEDED)
     return torch.cuda.get_device_name(0)
+
+
+def require_tensorrt() -> None:
+    """Whoever has a GPU wants to know of engines: without TensorRT their tests fail, where a skip would look well."""
+    if missing := [name for name in ("tensorrt", "tensorrt_llm") if find_spec(name) is None]:
+        pytest.fail(f"there is a GPU, but no {' and no '.join(missing)}: {RECIPE}", pytrace=False)
 
 
 def stream_omni(*arguments: object) -> str:

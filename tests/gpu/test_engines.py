@@ -1,56 +1,72 @@
 """Engines on the GPU that they are built for: built, checked, replayed, timed. In parts of at most ten minutes:
-STREAM_OMNI_GPU_STAGES names those whose engines are built at real size in one run (default: one after the other)."""
+STREAM_OMNI_GPU_STAGES names those whose engines are built in one run (default: one after the other; `make test-gpu
+PART=STAGE` sets it). "tensorrt-llm" is the LLM as gpu-1 has it, "llm" its own ONNX graph as a plan."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from stream_omni_build.built_runtime import BuiltRuntime
-from stream_omni_build.deployment import GRAPHS_OF, read_deployment
+from stream_omni_build.deployment import FOLDER, GRAPHS_OF
 from stream_omni_build.engines.engine_manifest import EngineManifest
 from stream_omni_build.replay_command import main as replay
 
-from tests.gpu.conftest import WORK, stream_omni
-from tests.gpu.timing import time_turns
+from stream_omni.text_engine import TextRequest
+from tests.gpu.conftest import WORK, require_tensorrt, stream_omni
+from tests.gpu.timing import time_answers, time_turns
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        find_spec("tensorrt") is None, reason="needs TensorRT: run this in the image of build/Dockerfile"
-    ),
-]
+pytestmark = pytest.mark.gpu
 PART_S = 600  # as long as a test may take
-STAGES = os.environ.get("STREAM_OMNI_GPU_STAGES", ",".join(s for s in GRAPHS_OF if s != "speech_tokenizer")).split(",")
+TENSORRT_LLM = "tensorrt-llm"
+ALL = (*(stage for stage in GRAPHS_OF if stage != "speech_tokenizer"), TENSORRT_LLM)
+STAGES = os.environ.get("STREAM_OMNI_GPU_STAGES", ",".join(ALL)).split(",")
+if unknown := set(STAGES) - set(ALL):
+    raise pytest.UsageError(f"there is no stage {', '.join(sorted(unknown))}: {', '.join(ALL)} are")
+PLANS = [stage for stage in STAGES if stage != TENSORRT_LLM]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tensorrt(gpu: str) -> None:
+    require_tensorrt()
 
 
 def profile_of(stage: str, folder: Path) -> Path:
-    """gpu-1 with engines of our own for one stage alone; all others in PyTorch."""
-    shipped = Path(str(read_deployment.__globals__["FOLDER"])) / "gpu-1.toml"
+    """gpu-1 with engines for one stage alone; all others in PyTorch."""
+    name, engine = ("llm", TENSORRT_LLM) if stage == TENSORRT_LLM else (stage, "tensorrt")
     lines, inside = [], ""
-    for line in shipped.read_text(encoding="utf-8").splitlines():
+    for line in (FOLDER / "gpu-1.toml").read_text(encoding="utf-8").splitlines():
         inside = line if line.startswith("[") else inside
         if line.startswith("engine = ") and inside != "[stages.speech_tokenizer]":
-            line = f'engine = "{"tensorrt" if inside == f"[stages.{stage}]" else "torch"}"'
+            line = f'engine = "{engine if inside == f"[stages.{name}]" else "torch"}"'
         lines.append(line)
     path = folder / f"only-{stage}.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
-def build(checkpoints: tuple[Path, Path], target: object, out: Path) -> None:
+def build(checkpoints: tuple[Path, Path], target: object, out: Path, *more: str) -> None:
     checkpoint, cosyvoice = checkpoints
     stream_omni(
         *("build", "--checkpoint", checkpoint, "--cosyvoice", cosyvoice, "--target", "gpu"),
-        *("--profile", target, "--out", out),
+        *("--profile", target, "--out", out, *more),
     )
 
 
-@pytest.mark.parametrize("stage", STAGES)
+def build_at_real_size(stage: str, checkpoints: tuple[Path, Path]) -> Path:
+    """Kept, so that a run that was cut short goes on, and times need no build. Without the replay, which would record
+    all stages in fp32 on the processor."""
+    out = WORK / "engines" / stage
+    out.parent.mkdir(parents=True, exist_ok=True)
+    build(checkpoints, profile_of(stage, out.parent), out, "--no-replay")
+    return out
+
+
+@pytest.mark.parametrize("stage", PLANS)
 def test_a_tiny_stage_is_built_and_checked(stage: str, tiny: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "served"
     build(tiny, profile_of(stage, tmp_path), out)
@@ -60,22 +76,40 @@ def test_a_tiny_stage_is_built_and_checked(stage: str, tiny: tuple[Path, Path], 
     assert replayed.keys() == {"text-answer", "speech-answer", "voice"}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", PLANS)
 def test_a_stage_of_real_size_is_built_and_checked(
     stage: str, real_size: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Kept, so that a run that was cut short goes on, and the times below need no build."""
-    out = WORK / "engines" / stage
-    out.parent.mkdir(parents=True, exist_ok=True)
     began_s = time.monotonic()
-    build(real_size, profile_of(stage, out.parent), out)
-    manifest = EngineManifest.load(out)
+    manifest = EngineManifest.load(build_at_real_size(stage, real_size))
     assert manifest is not None
     made = manifest.stages[stage]
     with capsys.disabled():
         print(f"\n{stage}: {made.precision} (asked: {made.asked}), {time.monotonic() - began_s:.0f} s")
         for graph, record in made.graphs.items():
             print(f"  {graph}: {record.plan.bytes >> 20} MB, seconds {record.seconds}, errors {record.errors}")
+    assert time.monotonic() - began_s < PART_S
+
+
+@pytest.mark.skipif(TENSORRT_LLM not in STAGES, reason="of another part")
+def test_the_llms_stage_of_gpu_1_is_built_and_answers(
+    real_size: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of real size, by TensorRT-LLM: eight answers at once, whole and of the vocabulary. What random weights say is
+    held by nobody."""
+    began_s = time.monotonic()
+    out = build_at_real_size(TENSORRT_LLM, real_size)
+    built_s = time.monotonic() - began_s
+    runtime, prompts = BuiltRuntime(out), np.random.default_rng(0)
+    info = runtime.info
+    engine = runtime.text_engine(runtime, info, 8, 0)
+    nothing = np.zeros((0, info.llama.hidden), np.float32)
+    for _ in range(2):  # the first one warms up
+        asked = [prompts.integers(0, info.vocabulary.text_size, 120) for _ in range(8)]
+        times, answers = time_answers(engine, [TextRequest(ids, nothing, 40, stop_ids=()) for ids in asked])
+    assert all(len(ids) == 40 and max(ids) < info.vocabulary.text_size for ids in answers)
+    with capsys.disabled():
+        print(f"\n{TENSORRT_LLM}, 8b: built in {built_s:.0f} s, 8 turns: {times}")
     assert time.monotonic() - began_s < PART_S
 
 

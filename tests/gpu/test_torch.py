@@ -45,7 +45,7 @@ def test_the_attention_kernel_is_named(tiny: tuple[Path, Path], capsys: pytest.C
         print(f"\nattention: {kernel}")
 
 
-def test_a_build_of_gpu_torch_is_only_links_and_is_served(tiny: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_build_of_gpu_torch_is_only_links(tiny: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, cosyvoice = tiny
     out = tmp_path / "served"
     stream_omni("build", "--checkpoint", checkpoint, "--cosyvoice", cosyvoice, "--target", "gpu-torch", "--out", out)

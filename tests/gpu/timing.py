@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,3 +79,19 @@ def _run(engine: TextEngine | SpeechEngine, tell: Callable[[list[Event]], None])
         tell(engine.step())
         took.append(1e3 * (time.perf_counter() - began_s))
     return took
+
+
+def time_answers(engine: Any, requests: Sequence[TextRequest]) -> tuple[str, list[list[int]]]:
+    """All at once, on any text engine: how long until each had its first id and until all were done, and the ids."""
+    made: list[list[int]] = [[] for _ in requests]
+    first_s, began_s = 0.0, time.perf_counter()
+    for turn, request in enumerate(requests):
+        engine.start(turn, request)
+    while engine.has_work:
+        for event in engine.step():
+            made[event.turn] += event.ids
+        if not first_s and all(made):
+            first_s = time.perf_counter() - began_s
+    all_s = time.perf_counter() - began_s
+    a_token_ms = 1e3 * (all_s - first_s) / max(1, max(map(len, made)) - 1)
+    return f"first ids after {1e3 * first_s:.0f} ms, then a token {a_token_ms:.1f} ms", made

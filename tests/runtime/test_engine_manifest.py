@@ -19,12 +19,16 @@ from stream_omni_build.engines.engine_manifest import (
 from stream_omni_build.engines.llm_engine import describe_engine
 from stream_omni_build.manifest import digest_file
 
+from stream_omni import tensorrt_llm_engine
+from stream_omni.runtime import tensorrt_runtime
 from stream_omni.runtime.engine_manifest import (
     EngineMismatchError,
     Machine,
     check_machine,
     check_placed_plans,
+    check_tensorrt_llm,
     find_plans,
+    settled_precision,
 )
 
 HERE = Machine("10.14.1.48", "NVIDIA A100-SXM4-80GB", "8.0")
@@ -60,7 +64,7 @@ def out(tmp_path: Path) -> Path:
 
 def test_plans_of_this_machine_are_found_in_the_precision_that_they_ended_up_in(out: Path) -> None:
     found = find_plans(out, "cosyvoice_flow", HERE)
-    assert found.precision == "fp32"
+    assert found.precision == settled_precision(out, "cosyvoice_flow") == "fp32"
     assert {name: path.read_bytes() for name, path in found.files.items()} == {
         name: PLANS[name] for name in ("flow_encoder", "flow_estimator")
     }
@@ -91,7 +95,7 @@ def test_tensorrt_llms_engine_is_held_to_its_digest(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("config.json", "embed_tokens.npy", "rank0.engine"):
         (folder / name).write_text(name)
-    record = StageRecord("key", 0, "int8", "int8", [], {"llm": describe_engine(folder, 12.34)})
+    record = StageRecord("key", 0, "int8", "int8", [], {"llm": describe_engine(folder, 12.34)}, "1.2.1")
     EngineManifest(Target(HERE.tensorrt, "tensorrt", HERE.gpu, HERE.compute_capability), {}, {"llm": record}).save(
         tmp_path
     )
@@ -101,6 +105,22 @@ def test_tensorrt_llms_engine_is_held_to_its_digest(tmp_path: Path) -> None:
     assert "rank0.engine is not the file that was built" in damaged(tmp_path, lambda: find_plans(tmp_path, "llm", HERE))
     (folder / "rank0.engine").unlink()
     assert not is_complete(tmp_path, record)
+
+
+def test_tensorrt_llms_engine_is_of_one_version_of_it(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever TensorRT is in it: asked before any of it is imported."""
+    path = out / "engines" / "manifest.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["stages"]["llm"] = content["stages"]["vision_encoder"] | {"tensorrt_llm": "1.2.1"}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    check_tensorrt_llm(out, "llm", "1.2.1")
+    monkeypatch.setattr(tensorrt_runtime, "machine_here", lambda gpu: HERE)
+    monkeypatch.setattr(tensorrt_llm_engine, "version_here", lambda: "1.3.0")
+    served = lambda: tensorrt_llm_engine.TensorRtLlmEngine.served(out, None, 2, 0, "bf16")  # type: ignore[arg-type]  # noqa: E731
+    assert "the engine of llm is for TensorRT-LLM 1.2.1, and this is 1.3.0" in damaged(out, served)
+    del content["stages"]["llm"]["tensorrt_llm"]  # as it was written before
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert "is for TensorRT-LLM an unknown version" in damaged(out, served)
 
 
 def damaged(out: Path, how: Any) -> str:

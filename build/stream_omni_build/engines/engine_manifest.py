@@ -50,7 +50,7 @@ class GraphRecord:
 @dataclass(frozen=True)
 class StageRecord:
     """``key``: of all that the engines follow from; another one, and they are built again. ``refused``: precisions that
-    were asked for or tried, and why the stage is not in them."""
+    were asked for or tried, and why the stage is not in them. ``tensorrt_llm``: its version, where it has the stage."""
 
     key: str
     gpu: int
@@ -58,6 +58,7 @@ class StageRecord:
     precision: str
     refused: list[dict[str, str]]
     graphs: dict[str, GraphRecord]
+    tensorrt_llm: str = ""
 
     def files(self) -> list[FilePart]:
         """What serving needs: the plans. Graphs and their weights are only of use to build again."""

@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from stream_omni.tensorrt_llm_engine import ENGINE, TABLE
+from stream_omni.tensorrt_llm_engine import ENGINE, TABLE, version_here
 from stream_omni_build.backbone import write_backbone
 from stream_omni_build.engines.engine_manifest import FilePart, GraphRecord, StageRecord, Target
 from stream_omni_build.engines.workshop import Workshop
@@ -42,9 +42,8 @@ def make_llm_engine(workshop: Workshop, target: Target | None) -> None:
         build_engine(backbone, workshop.deployment, scratch, folder)
         write_table(workshop.sources["model"], folder)
     record = describe_engine(folder, time.monotonic() - began_s)
-    made = StageRecord(
-        workshop.stage_key(stage, target), stage.gpu, stage.precision, stage.precision, [], {STAGE: record}
-    )
+    key, precision = workshop.stage_key(stage, target), stage.precision
+    made = StageRecord(key, stage.gpu, precision, precision, [], {STAGE: record}, version_here())
     workshop.save_record(made, stage, target)
 
 

@@ -23,8 +23,3 @@ def load(modules: tuple[str, ...] = MODULES) -> Any:
     raise NoTensorRtError(
         f"TensorRT is missing ({' or '.join(modules)}): run this in the image of build/Dockerfile, which holds it"
     )
-
-
-def is_rtx(trt: Any) -> bool:
-    """Whether plans of these bindings are TensorRT-RTX's, which production does not run."""
-    return "rtx" in str(trt.__name__)

@@ -20,6 +20,7 @@ from stream_omni.graphs import graphs
 from stream_omni.model_info import ModelInfo
 from stream_omni.networks import SOURCE_OF
 from stream_omni.runtime.onnx_runtime import OnnxRuntime
+from stream_omni.tensorrt_llm_engine import version_here
 from stream_omni.weights import TensorSource
 from stream_omni_build.deployment import Deployment, Stage
 from stream_omni_build.engines.engine_graph import graph_file, weights_file, write_engine_graph
@@ -39,6 +40,7 @@ from stream_omni_build.engines.yardstick import lost_in
 from stream_omni_build.export import write_graphs
 from stream_omni_build.manifest import digest_file
 from stream_omni_build.progress import Progress
+from stream_omni_build.tensorrt_llm_build import engine_options
 
 WORK = "work"  # of a build's directory: what is only of use while engines are made
 
@@ -184,21 +186,21 @@ class Workshop:
 
     def stage_key(self, stage: Stage, target: Target) -> str:
         """Of all that a stage's engines follow from: not its GPU's number, nor how many instances run them."""
-        described = {
-            name: [
-                dataclasses.asdict(profile) for profile in profiles(graphs(self.info)[name], self.info, self.deployment)
-            ]
-            for name in stage.graphs
-        }
         return _key(
             {
                 "inputs": self.inputs,
                 "target": dataclasses.asdict(target),
                 "engine": stage.engine,
                 "precision": stage.precision,
-                "profiles": described,
+                **self._shapes(stage),
             }
         )
+
+    def _shapes(self, stage: Stage) -> dict[str, Any]:
+        if stage.engine == "tensorrt-llm":  # makes nothing of our graphs, and a profile of its own
+            return {"options": engine_options(self.deployment), "tensorrt_llm": version_here()}
+        described = {name: profiles(graphs(self.info)[name], self.info, self.deployment) for name in stage.graphs}
+        return {"profiles": {name: [dataclasses.asdict(p) for p in found] for name, found in described.items()}}
 
     @contextmanager
     def _timed(self, graph: str, what: str) -> Iterator[None]:

@@ -134,6 +134,18 @@ def test_an_images_constraints_keep_what_the_base_has(tmp_path: Path) -> None:
     assert "torch==2.13.0" in empty.split()  # where the base has none, it is ours
 
 
+def test_of_a_package_that_is_there_twice_the_imported_one_is_kept(tmp_path: Path) -> None:
+    """As in images where pip has put a newer one before that of the system."""
+    for place, version in (("first", "2.0"), ("second", "1.0")):
+        info = tmp_path / place / f"twice-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: twice\nVersion: {version}\n", encoding="utf-8")
+    script, own = ROOT / "build" / "image" / "merge_constraints.py", ROOT / "constraints.txt"
+    path = {"PYTHONPATH": f"{tmp_path / 'first'}:{tmp_path / 'second'}"}
+    printed = subprocess.run([sys.executable, script, own], capture_output=True, text=True, check=True, env=path).stdout
+    assert "twice==2.0" in printed.split()
+
+
 def test_the_environment_sees_the_base_and_pip_can_install_into_it(tmp_path: Path) -> None:
     """The lines of the server's RUN, with a wheel of nothing in place of ours: no package index is asked."""
     (run,) = read_targets()["server"].runs
