@@ -12,6 +12,7 @@ from stream_omni_build.deployment import GRAPHS_OF, read_deployment
 from stream_omni_build.engines.engine_manifest import EngineManifest, StageRecord, Target
 from stream_omni_build.engines.verify import MOST
 from stream_omni_build.gpu_repository import render_deployment
+from stream_omni_build.replay_command import main as replay
 
 from stream_omni.model_info import ModelInfo
 from stream_omni.runtime.engine_manifest import EngineMismatchError
@@ -63,6 +64,8 @@ def test_losses_are_ordered_as_what_may_be_lost(out: Path) -> None:
         assert BuiltRuntime(out).precision == by_loss[i]
 
 
-def test_engines_that_are_missing_are_named(out: Path) -> None:
+def test_engines_that_are_missing_are_named(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(EngineMismatchError, match="no engines have been built here"):
         BuiltRuntime(out)
+    assert replay(["--checkpoint", "any", "--repository", str(out), "--published", "any"]) == 2
+    assert "stream-omni replay: no engines have been built here; build them on" in capsys.readouterr().err
