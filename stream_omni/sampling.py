@@ -21,7 +21,8 @@ def choose(logits: Array, temperature: float, top_p: float, generator: np.random
 
     The nucleus is the shortest list of ids by falling probability (ties: lower id first) whose mass reaches ``top_p``
     (Holtzman et al. 2020, section 3.1). One uniform number is drawn per call, in float64, so that a turn's draws depend
-    on its own seed and logits only. Raises FloatingPointError when the largest logit is not a finite number.
+    on its own seed and logits only. It falls on the nucleus in the order of ids: in that of probabilities, which changes
+    with any rounding of logits that are close, a turn in company would say something else than alone. Raises FloatingPointError when the largest logit is not a finite number.
     """
     best = int(logits.argmax())
     if not np.isfinite(logits[best]):
@@ -30,7 +31,7 @@ def choose(logits: Array, temperature: float, top_p: float, generator: np.random
         return best
     scaled = (logits.astype(np.float64) - float(logits[best])) / temperature
     weights = np.exp(scaled)
-    ids = np.arange(len(weights)) if top_p >= 1 else _nucleus(weights, top_p)
+    ids = np.arange(len(weights)) if top_p >= 1 else np.sort(_nucleus(weights, top_p))
     mass = np.cumsum(weights[ids])
     drawn = np.searchsorted(mass, generator.random() * mass[-1], side="right")
     return int(ids[min(int(drawn), len(ids) - 1)])

@@ -21,6 +21,18 @@ def test_the_same_seed_draws_the_same_ids_and_another_one_others() -> None:
     assert first == again != other
 
 
+def test_rounding_of_close_logits_changes_no_draw() -> None:
+    """As of products of several turns at once, on processors whose sums then have another order."""
+    chance = np.random.default_rng(0)
+    logits = chance.standard_normal((60, 20_000)).astype(np.float32)
+    noise = chance.uniform(-2e-5, 2e-5, logits.shape).astype(np.float32)
+    alone, in_company = (
+        [choose(row, 0.8, 0.9, g) for row in rows]
+        for rows, g in zip((logits, logits + noise), map(text_generator, (5, 5)), strict=True)
+    )
+    assert alone == in_company
+
+
 @given(st.lists(st.integers(-3, 3), min_size=2, max_size=12), st.floats(0.05, 1), st.floats(0.2, 3))
 def test_only_ids_of_the_nucleus_are_drawn_and_all_of_them(values: list[int], top_p: float, temperature: float) -> None:
     logits = np.array(values, np.float32)
