@@ -21,8 +21,9 @@ def choose(logits: Array, temperature: float, top_p: float, generator: np.random
 
     The nucleus is the shortest list of ids by falling probability (ties: lower id first) whose mass reaches ``top_p``
     (Holtzman et al. 2020, section 3.1). One uniform number is drawn per call, in float64, so that a turn's draws depend
-    on its own seed and logits only. It falls on the nucleus in the order of ids: in that of probabilities, which changes
-    with any rounding of logits that are close, a turn in company would say something else than alone. Raises FloatingPointError when the largest logit is not a finite number.
+    on its own seed and logits only. It falls on the nucleus in the order of ids: that of probabilities changes with any
+    rounding of logits that are close, and a turn in company would say something else than alone. Raises
+    FloatingPointError when the largest logit is not a finite number.
     """
     best = int(logits.argmax())
     if not np.isfinite(logits[best]):
