@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stream_omni.networks.heads import merge_heads, split_heads
 from stream_omni.networks.linear import Linear
-from stream_omni.networks.operators import constant
+from stream_omni.networks.operators import constant, exponential
 from stream_omni.networks.weights import same_names
 from stream_omni.weights import Weight, scale_head_bias
 
@@ -24,7 +24,7 @@ LONGEST_WAVE = 10000.0
 
 def wave_rates(width: int) -> Tensor:
     """Angle per position of each sine/cosine pair: [width/2]."""
-    return torch.exp(torch.arange(0, width, 2, dtype=torch.float32, device="cpu") * -(math.log(LONGEST_WAVE) / width))
+    return exponential(torch.arange(0, width, 2, dtype=torch.float32, device="cpu") * -(math.log(LONGEST_WAVE) / width))
 
 
 class RelativeAttention(nn.Module):

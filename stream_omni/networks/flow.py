@@ -14,7 +14,7 @@ from stream_omni.model_info import FlowSizes, ModelInfo
 from stream_omni.networks.conformer import Conformer
 from stream_omni.networks.convolution import Conv
 from stream_omni.networks.linear import Linear
-from stream_omni.networks.operators import constant
+from stream_omni.networks.operators import constant, exponential
 from stream_omni.networks.unet import ConvBlock, UNet
 from stream_omni.networks.weights import Network, same_names
 from stream_omni.weights import Weight
@@ -125,4 +125,4 @@ class FlowEstimator(Network):
 def time_rates(count: int) -> Tensor:
     """Angle per time of each sine/cosine pair: [count]."""
     steps = torch.arange(count, dtype=torch.float32, device="cpu")
-    return TIME_SCALE * torch.exp(steps * -(math.log(LONGEST_WAVE) / (count - 1)))
+    return TIME_SCALE * exponential(steps * -(math.log(LONGEST_WAVE) / (count - 1)))

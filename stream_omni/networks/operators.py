@@ -52,6 +52,12 @@ class _ScatterND(torch.autograd.Function):
         return g.op("ScatterND", tensor, index, rows).setType(tensor.type())
 
 
+def exponential(values: Tensor) -> Tensor:
+    """Of float32, rounded once: PyTorch's own differs in the last bit from one kind of processor to the next, and so
+    would a graph of which it is a constant."""
+    return values.double().exp().float()
+
+
 def constant(value: Tensor, like: Tensor) -> Tensor:
     """``value`` (small, computed from sizes, on the CPU) on the device of ``like``; in a graph, a constant."""
     return _Constant.apply(like, value)  # type: ignore[no-any-return, no-untyped-call]

@@ -15,7 +15,9 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from stream_omni.serving.launcher import TritonServer
+from stream_omni.serving.metrics import STREAMS_WAITING
 from tests.serving.raw_client import Stream, ask, picture, tensors, tone
+from tests.serving.scrape import seconds_until
 
 
 def animation() -> bytes:
@@ -139,10 +141,11 @@ def seconds_until_free(url: str, capacity: int) -> float:
     raise AssertionError("the places did not become free")
 
 
-def test_a_full_server_refuses_and_recovers(url: str, capacity: int) -> None:
+def test_a_full_server_refuses_and_recovers(server: TritonServer, url: str, capacity: int) -> None:
     """Full: with every place and every chair of the waiting room taken, whoever comes first."""
-    streams = long_turns(url, capacity)
-    streams += [Stream(url, {"text": "hi"}) for _ in range(parameter(url, "waiting"))]
+    streams, chairs = long_turns(url, capacity), parameter(url, "waiting")
+    streams += [Stream(url, {"text": "hi"}) for _ in range(chairs)]
+    seconds_until(server.metrics_url, lambda now: now(STREAMS_WAITING) == chairs, 5)
     refused = ask(url, text="hi").error
     assert refused is not None and re.match(r"OVERLOADED retry_after_ms=\d+: ", refused)
     for stream in streams:
