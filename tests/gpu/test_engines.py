@@ -91,7 +91,7 @@ def test_a_stage_of_real_size_is_built_and_checked(
     assert time.monotonic() - began_s < PART_S
 
 
-@pytest.mark.skipif(TENSORRT_LLM not in STAGES, reason="of another part")
+@pytest.mark.skipif(TENSORRT_LLM not in STAGES, reason="not among the stages of this part (STREAM_OMNI_GPU_STAGES)")
 def test_the_llms_stage_of_gpu_1_is_built_and_answers(
     real_size: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
