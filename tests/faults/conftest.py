@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.company import Outcome, Turn
+from tests.faults.company import OVER_HTTP, Outcome, Turn
 from tests.faults.seen import slowness
 from tests.faults.supervised import Supervised
 from tests.serving.variants import built_with
 
 _PATIENCE_S = 600.0
 COMPANY = ("text", "speak", "question")
-EIGHT = (*COMPANY, "picture", "listen", "question", "speak", "text")  # streams at once, while something is broken
+EIGHT = (*COMPANY, "picture", "listen", "question", "speak over HTTP", "text over HTTP")  # while something is broken
 _PLACES = 10  # for them, a unary turn, and the supervisor's own
 
 
@@ -38,7 +38,9 @@ def alone(serving: Supervised) -> dict[str, tuple[Outcome, dict[str, int]]]:
     """Each kind of turn by itself, and how many events of each kind it had."""
     found = {}
     for kind in {*EIGHT, "whole"}:
-        turn = Turn(serving.grpc_url, kind)
+        turn = Turn.at(serving, kind)
         found[kind] = turn.finish(_PATIENCE_S), turn.events
         assert found[kind][0].ending == "done"
+    for kind, same in OVER_HTTP.items():
+        assert found[kind][0].content == found[same][0].content
     return found

@@ -13,7 +13,7 @@ import pytest
 
 from stream_omni.serving.metrics import FRONT_DOOR, KV_SLOTS, STAGE_QUEUE_SECONDS, STAGE_SECONDS, UNARY_DOORS
 from stream_omni.serving.stage_watch import PIPELINE, SERVER
-from tests.faults.company import NEEDS, UNARY, Outcome, Turn
+from tests.faults.company import HTTP_BROKEN, NEEDS, UNARY, Outcome, Turn
 from tests.faults.conftest import COMPANY, EIGHT
 from tests.faults.seen import Fault, slowness
 from tests.faults.supervised import Supervised
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.faults
 PATIENCE_S = 600.0  # longer than anything that may happen; what is asserted is far less
 RECOVERY_S, TELLING_S, FREEING_S = 5.0, 2.0, 3.0  # on a machine that does nothing else
 WHEN = ("idle", "start", "middle", "end")
-ENDS_THE_SERVER, BROKEN = (FRONT_DOOR, SERVER), ("gRPC UNAVAILABLE", "gRPC CANCELLED")
+ENDS_THE_SERVER, BROKEN = (FRONT_DOOR, SERVER), ("gRPC UNAVAILABLE", "gRPC CANCELLED", HTTP_BROKEN)
 STAGES = (*PIPELINE, *UNARY_DOORS)
 Alone = dict[str, tuple[Outcome, dict[str, int]]]
 
@@ -122,7 +122,7 @@ def inject(serving: Supervised, alone: Alone, how: str, target: str, when: str) 
     """Of an idle server, or under eight streams and, where its own doors live, a unary turn."""
     kinds = () if when == "idle" else EIGHT if target in UNARY_DOORS else (*EIGHT, "whole")
     fault = Fault(how, target, when, slowness(), streams=len(EIGHT) if kinds else 0)
-    turns = [Turn(serving.grpc_url, kind) for kind in kinds]
+    turns = [Turn.at(serving, kind) for kind in kinds]
     needing = [turn for turn in turns if target in NEEDS[turn.outcome.kind]]
     for turn in (needing or turns)[:1]:  # the one whose turn it hits; the others are where they are then
         wait_until(when, turn, alone)

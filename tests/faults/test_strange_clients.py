@@ -21,6 +21,7 @@ from tests.faults.conftest import COMPANY
 from tests.faults.seen import Fault, slowness
 from tests.faults.supervised import Supervised
 from tests.faults.test_faults import FREEING_S, PATIENCE_S, Alone, left_in_use, lose, regions_of
+from tests.serving.http_client import HttpTurn, samples
 from tests.serving.raw_client import Stream
 from tests.serving.test_company import Unread
 from tests.serving.test_launcher import group
@@ -36,6 +37,7 @@ HALVES = {  # of what each door speaks
     "admin": b"GET /status HTTP/1.1\r\nHos",
 }
 DRAIN_S = 5
+LONG_UNREAD = KINDS["speak"] | {"max_audio_ms": 60_000}
 
 
 def doors(serving: Supervised) -> dict[str, tuple[str, int]]:
@@ -100,11 +102,40 @@ def vanishing(serving: Supervised) -> Iterator[int]:
 
 
 @contextmanager
+def vanishing_over_http(serving: Supervised) -> Iterator[int]:
+    """Likewise, of Triton's `generate_stream`."""
+    count = CLIENTS // 10
+    kinds = ["text", "endless", "speak", "endless"]
+    for first in range(0, count, len(kinds)):
+        turns = [HttpTurn(serving.door("HTTP"), KINDS[kind]) for kind in kinds]
+        time.sleep(0.01 * first)
+        for turn in turns:
+            turn.vanish()
+    yield count
+
+
+@contextmanager
 def unread(serving: Supervised) -> Iterator[int]:
     """Spoken answers that nobody fetches until the others have theirs, and then slowly."""
     readers = [Unread(serving.grpc_url, KINDS["speak"]) for _ in range(4)]
     yield len(readers)
     said = {reader.read(pause_s=0.05).tobytes() for reader in readers}
+    assert len(said) == 1 and len(said.pop()) > 0
+
+
+@contextmanager
+def unread_over_http(serving: Supervised) -> Iterator[int]:
+    """Likewise; longer, for the way to the client holds some megabytes."""
+    readers = [HttpTurn(serving.door("HTTP"), LONG_UNREAD, reads_late=True) for _ in range(4)]
+    yield len(readers)
+    said = set()
+    for reader in readers:
+        pieces = []
+        for answer in reader.answers():
+            assert "error" not in answer, answer
+            pieces.append(samples(answer).tobytes())
+            time.sleep(0.05)
+        said.add(b"".join(pieces))
     assert len(said) == 1 and len(said.pop()) > 0
 
 
@@ -114,7 +145,9 @@ STRANGE: dict[str, Callable[[Supervised], AbstractContextManager[int]]] = {
     "send nonsense": lambda serving: sockets(serving, nonsense),
     "open a stream and ask nothing": silent_streams,
     "vanish": vanishing,
+    "vanish over HTTP": vanishing_over_http,
     "read late and slowly": unread,
+    "read late and slowly over HTTP": unread_over_http,
 }
 
 

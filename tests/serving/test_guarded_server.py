@@ -23,6 +23,7 @@ from stream_omni.serving.launcher import LaunchError, TritonServer
 from stream_omni.serving.metrics import REQUESTS
 from stream_omni.serving.security import Security, ServerTls
 from tests.serving.certificates import Authority, Pair
+from tests.serving.http_client import HttpTurn
 from tests.serving.raw_client import tensors
 from tests.serving.scrape import Scrape
 
@@ -118,6 +119,16 @@ def test_http_stays_on_this_machine_and_wants_the_key_too(guarded: Guarded) -> N
     headers = {"Authorization": f"Bearer {guarded.alice}"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     assert json.load(urllib.request.urlopen(request))["outputs"][0]["name"] == "reply"
+
+
+def test_streams_over_http_take_the_key_among_the_inputs(guarded: Guarded) -> None:
+    """Triton forwards no headers from there."""
+    turn = {"text": "hi", "max_tokens": 2}
+    for parameters in ({}, {"authorization": "Bearer so_" + "x" * 43}):
+        (refused,) = HttpTurn(guarded.server.http_url, turn, parameters).answers()
+        assert refused["error"].startswith("UNAUTHENTICATED: ")
+    answers = HttpTurn(guarded.server.http_url, turn, {"authorization": f"Bearer {guarded.alice}"}).answers()
+    assert [*answers][-1]["event"] == "done"
 
 
 def test_who_shows_no_certificate_is_not_heard(guarded: Guarded, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Traces of turns, as a real collector gets them from a real server and its client."""
+"""Traces of turns, as a collector gets them from a real server and its client."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ from stream_omni.serving.stage_processes import StageProcesses
 from stream_omni.serving.tracing import EXPORT_TIMEOUT_S, Tracing
 from tests.serving.collector import Collector, MissingSpansError, Span
 from tests.serving.raw_client import Stream, picture, tensors, tone
+from tests.serving.rotel import HAS_ROTEL, rotel
 from tests.serving.test_logs import SECRET, line_of, log_of
 
 TURN, INTERNAL, SERVER, CLIENT = "stream_omni.turn", 1, 2, 3
 EDGE = ("InferRequest", "stream_omni", "compute")  # what Triton itself traces
+TRIES = 3  # Triton's exporter loses the spans of one turn in some hundred
 TRITON, OURS = "triton-inference-server", "stream-omni"
 
 
@@ -75,13 +77,13 @@ def traceparent(trace_id: str, flags: str = "01") -> str:
 
 
 def joined(traced: Traced, names: set[str], ask: Callable[[str], object]) -> list[Span]:
-    """The trace that `ask` puts a turn into, when Triton's spans of these ``names`` are in it, too. Triton's exporter
-    loses those of one turn in some hundred; ours are never asked for twice."""
-    for _ in range(3):
+    """The trace that `ask` puts a turn into, when Triton's spans of these ``names`` are in it, too;
+    ours are never asked for twice."""
+    for _ in range(TRIES):
         ask(trace_id := secrets.token_hex(16))
         with suppress(MissingSpansError):
             return traced.collector.trace(trace_id, lambda found: names <= {span.name for span in found}, 20)
-    raise AssertionError(f"three turns, and Triton told {', '.join(sorted(names))} of none")
+    raise AssertionError(f"{TRIES} turns, and Triton told {', '.join(sorted(names))} of none")
 
 
 def only(spans: list[Span], name: str, kind: int | None = None) -> Span:
@@ -101,9 +103,10 @@ def is_whole(spans: list[Span], names: set[str]) -> bool:
     )
 
 
-def test_one_trace_holds_the_client_the_front_door_and_every_stage(traced: Traced) -> None:
+def ask_aloud(traced: Traced, endpoint: str) -> str:
+    """A spoken question with a picture, asked by an application that sends its own span to ``endpoint``; its trace."""
     application = TracerProvider()
-    application.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{traced.collector.endpoint}/v1/traces")))
+    application.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces")))
     spoken = {"audio": (tone(), 16_000), "image": picture(), "output": "speech"}
     with (
         application.get_tracer("test").start_as_current_span("ask") as ask,
@@ -112,9 +115,10 @@ def test_one_trace_holds_the_client_the_front_door_and_every_stage(traced: Trace
     ):
         for _ in stream:
             pass
-    trace_id = f"{ask.get_span_context().trace_id:032x}"
-    spans = traced.collector.trace(trace_id, lambda found: is_whole(found, {"ask", TURN}))
+    return f"{ask.get_span_context().trace_id:032x}"
 
+
+def check_what_was_asked_aloud(spans: list[Span]) -> None:
     asked, turn = only(spans, "ask"), only(spans, TURN)
     assert asked.parent_id == "" and turn.parent_id == asked.span_id and turn.kind == SERVER
     phases = ["admission", "read_request", "prompt", "picture", "speech_bottom", "speech_top START", "speech", "text"]
@@ -137,6 +141,34 @@ def test_one_trace_holds_the_client_the_front_door_and_every_stage(traced: Trace
             assert parent.begin_ns <= span.begin_ns and span.end_ns <= parent.end_ns, (span.name, parent.name)
     for stage in [span for span in ours if span.kind == SERVER and span is not turn]:
         assert stage.events == ("begin",) and stage.get("batch_size") == 1
+
+
+def test_one_trace_holds_the_client_the_front_door_and_every_stage(traced: Traced) -> None:
+    trace_id = ask_aloud(traced, traced.collector.endpoint)
+    check_what_was_asked_aloud(traced.collector.trace(trace_id, lambda found: is_whole(found, {"ask", TURN})))
+
+
+@pytest.mark.skipif(not HAS_ROTEL, reason="rotel has no wheel for this machine")
+def test_a_collector_of_others_takes_it_all_and_passes_it_on(built_directory: Path, tmp_path: Path) -> None:
+    """Triton's spans in JSON, ours and the application's in protobuf; the store behind it gets one trace."""
+    with (
+        Collector() as store,
+        rotel(store.endpoint, tmp_path) as endpoint,
+        (tmp_path / "log").open("w") as log,
+        TritonServer(built_directory, tracing=Tracing(endpoint), log=log, drain_timeout_s=3) as server,
+    ):
+        traced = Traced(server, store, "", "")
+        for _ in range(TRIES):
+            trace_id = ask_aloud(traced, endpoint)
+            with suppress(MissingSpansError):
+                spans = store.trace(trace_id, lambda found: is_whole(found, {"ask", TURN, *EDGE}), 20)
+                break
+        else:
+            raise AssertionError(f"{TRIES} turns, and Triton told of none")
+    check_what_was_asked_aloud([span for span in spans if span.service != TRITON])
+    request, model, compute = (only(spans, name) for name in EDGE)
+    assert {span.service for span in (request, model, compute)} == {TRITON}
+    assert request.parent_id == only(spans, TURN).parent_id == only(spans, "ask").span_id
 
 
 def test_the_servers_edge_is_in_the_turns_trace(traced: Traced) -> None:
