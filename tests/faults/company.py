@@ -158,9 +158,7 @@ class Turn:
         if "error" in answer:
             return self._take_error(answer["error"])
         units = np.array(answer["units"], np.int32)
-        return self._take_event(
-            answer["event"], answer["delta"].encode(), samples(answer).tobytes(), units.tobytes()
-        )
+        return self._take_event(answer["event"], answer["delta"].encode(), samples(answer).tobytes(), units.tobytes())
 
     def _take_error(self, message: str) -> str:
         self.outcome.ended_s = time.monotonic()

@@ -13,7 +13,7 @@ import pytest
 
 from stream_omni.serving.metrics import FRONT_DOOR, KV_SLOTS, STAGE_QUEUE_SECONDS, STAGE_SECONDS, UNARY_DOORS
 from stream_omni.serving.stage_watch import PIPELINE, SERVER
-from tests.faults.company import HTTP_BROKEN, NEEDS, UNARY, Outcome, Turn
+from tests.faults.company import HTTP_BROKEN, NEEDS, OVER_HTTP, UNARY, Outcome, Turn
 from tests.faults.conftest import COMPANY, EIGHT
 from tests.faults.seen import Fault, slowness
 from tests.faults.supervised import Supervised
@@ -23,29 +23,26 @@ pytestmark = pytest.mark.faults
 
 PATIENCE_S = 600.0  # longer than anything that may happen; what is asserted is far less
 RECOVERY_S, TELLING_S, FREEING_S = 5.0, 2.0, 3.0  # on a machine that does nothing else
+ROUNDS = 3
 WHEN = ("idle", "start", "middle", "end")
 ENDS_THE_SERVER, BROKEN = (FRONT_DOOR, SERVER), ("gRPC UNAVAILABLE", "gRPC CANCELLED", HTTP_BROKEN)
 STAGES = (*PIPELINE, *UNARY_DOORS)
 Alone = dict[str, tuple[Outcome, dict[str, int]]]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("target", (FRONT_DOOR, *STAGES[: len(STAGES) // 2], SERVER, *STAGES[len(STAGES) // 2 :]))
 @pytest.mark.parametrize("when", WHEN)
-def test_a_killed_stage(serving: Supervised, alone: Alone, stage: str, when: str) -> None:
-    fault, outcomes = inject(serving, alone, "kill -9", stage, when)
-    for outcome in outcomes:
-        if stage not in NEEDS[outcome.kind] and not fault.server_fell:
-            assert outcome.ending == "done", "it did not need the stage"
-        assert outcome.ending in ("done", "INTERNAL", *(BROKEN if fault.server_fell else ())), outcome.ending
-    check(fault)
-
-
-@pytest.mark.parametrize("target", [FRONT_DOOR, SERVER])
-@pytest.mark.parametrize("when", WHEN)
-def test_a_killed_front_door_or_server(serving: Supervised, alone: Alone, target: str, when: str) -> None:
-    """Everybody's stream breaks, so that nobody waits for ever."""
+@pytest.mark.parametrize("again", range(ROUNDS))
+def test_a_killed_process(serving: Supervised, alone: Alone, target: str, when: str, again: int) -> None:
+    """With a front door or server everybody's stream breaks, so that nobody waits for ever. In rounds, because what
+    was mended less than half a minute ago may be made to wait for its mend."""
     fault, outcomes = inject(serving, alone, "kill -9", target, when)
-    assert {outcome.ending for outcome in outcomes} <= {"done", *BROKEN}
+    everybody_is_hit = target in ENDS_THE_SERVER or fault.server_fell
+    for outcome in outcomes:
+        if not everybody_is_hit:
+            assert outcome.ending == "done" or target in NEEDS[outcome.kind], outcome
+        told = () if target in ENDS_THE_SERVER else ("INTERNAL",)
+        assert outcome.ending in ("done", *told, *(BROKEN if everybody_is_hit else ())), outcome
     check(fault)
 
 
@@ -247,7 +244,7 @@ def test_the_end_under_load(built_directory: Path, tmp_path: Path, alone: Alone,
     drain_s = 8
     with Supervised(built_directory, tmp_path / "log", drain_timeout_s=drain_s) as serving:
         fault, regions = Fault(order, "supervisor", "middle", slowness()), regions_of(serving.processes()[SERVER])
-        turns = [Turn(serving.grpc_url, kind) for kind in ("endless", "text", "speak")]
+        turns = [Turn.at(serving, kind) for kind in ("endless", "text", "speak", *OVER_HTTP)]
         turns[0].wait_for(lambda heard: heard.get("audio", 0) >= 1, PATIENCE_S)
         injected_s = time.monotonic()
         serving.process.terminate() if order == "SIGTERM" else serving.order_drain()

@@ -29,10 +29,13 @@ class HttpTurn:
 
     def answers(self) -> Iterator[dict[str, Any]]:
         """Events as the protocol's, or ``error``. Raises OSError and HTTPException where the connection breaks."""
+        read = b""
         with self._connection.getresponse() as response:
-            for line in response:
-                if line.startswith(b"data:"):
-                    yield json.loads(line.removeprefix(b"data:"))
+            while piece := response.read1():  # lines of a response would end in silence where the connection breaks
+                *lines, read = (read + piece).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"data:"):
+                        yield json.loads(line.removeprefix(b"data:"))
         self._connection.close()
 
     def vanish(self) -> None:
