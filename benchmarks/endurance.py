@@ -30,6 +30,7 @@ _STREAMS = 8
 _ANSWER_S = 2.0
 _CANCELLED_SHARE = 0.2  # of all turns, as they ended
 _REST_S = 3.0  # longer than an engine's lease
+_PROGRESS_S = 60.0
 _LOOKS = 1200  # at what the server holds, at the most: a picture shows no more
 _SHORTEST_PERIOD_S = 0.5
 
@@ -120,7 +121,16 @@ class _Company:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(_PROGRESS_S)
+                if thread.is_alive():
+                    self._tell()
+
+    def _tell(self) -> None:
+        left_min = max(0.0, self.until_s - time.monotonic()) / 60
+        with self.lock:
+            counts = ", ".join(f"{count:,} {ending}" for ending, count in sorted(self.endings.items()))
+        print(f"{left_min:.0f} minutes left: {counts or 'no turn is over'}", flush=True)
 
     def _ask(self, stream: int) -> None:
         ask, turn = mixed(_ANSWER_S), 0

@@ -86,7 +86,7 @@ def built_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(built_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     log = tmp_path_factory.mktemp("log") / "server.log"
-    with log.open("w") as file, TritonServer(built_directory, log=file, drain_timeout_s=3) as running:
+    with log.open("w") as file, TritonServer(built_directory, http_port=0, log=file, drain_timeout_s=3) as running:
         yield running
 
 

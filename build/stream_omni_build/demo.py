@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             print("\nstarting the server ...", flush=True)
             with TritonServer(served, log=log) as server:
-                print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics {server.metrics_url}\n")
+                print(f"ready: gRPC {server.grpc_url}, metrics {server.metrics_url}\n")
                 print(f'asking aloud "{_WORDS}" ({_shown(_QUESTION)}, {_shown(_PICTURE)})\n')
                 asked = ["--audio", str(_QUESTION), "--image", str(_PICTURE), "--output", "speech"]
                 code = ask([*asked, "--out", str(arguments.out), "--url", server.grpc_url])

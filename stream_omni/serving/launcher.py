@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import IO, Any
 from stream_omni.runtime.engine_manifest import was_replayed
 from stream_omni.serving import guest_book
 from stream_omni.serving.connections import CONNECTION_AGE_S, connection_arguments
+from stream_omni.serving.doors import DoorError, Doors, url
 from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.event_log import CONTENT as LOG_CONTENT
 from stream_omni.serving.installed_server import NoServerError, find_server
@@ -48,8 +48,9 @@ class TritonServer:
     """A tritonserver process, used with ``with`` or with :meth:`start` and :meth:`stop`.
 
     ``repository`` is a built directory (what ``stream-omni build`` wrote) or its ``model_repository`` folder. Ports
-    that are 0 are chosen. ``probe(grpc_url, timeout_s)`` proves readiness by an inference: Triton itself says "ready"
-    even of a model whose process is dead. ``log`` takes the server's output; None passes it through.
+    that are 0 are chosen; Triton's HTTP is closed unless it is given one, and on loopback then.
+    ``probe(grpc_url, timeout_s)`` proves readiness by an inference: Triton itself says "ready" even of a model whose
+    process is dead. ``log`` takes the server's output; None passes it through.
     ``log_content`` puts what was said into the log of turns; ``tracing`` says where traces of turns go.
 
     The server gets SIGTERM when the *thread* that called :meth:`start` ends (that is what Linux offers), so start it
@@ -63,7 +64,7 @@ class TritonServer:
         *,
         host: str = "127.0.0.1",
         grpc_port: int = 0,
-        http_port: int = 0,
+        http_port: int | None = None,
         metrics_port: int = 0,
         ready_timeout_s: float = 300.0,
         drain_timeout_s: int = 10,
@@ -75,14 +76,12 @@ class TritonServer:
         log: IO[Any] | None = None,
     ) -> None:
         self.repository = _model_repository(repository)
-        self.host = _address(host)
         self._ready_timeout_s, self.drain_timeout_s = ready_timeout_s, drain_timeout_s
         self._probe, self._log = probe or self._answer_a_tiny_turn, log
         self._connection_age_s = connection_age_s
         self.security, self._tracing, self._log_content = security, tracing, log_content
         _check(security, tracing)
-        self._hosts = [self.host, security.http_host(self.host), self.host]
-        self._ports = _free_ports(self._hosts, [grpc_port, http_port, metrics_port])
+        self._doors = _choose(host, grpc_port, metrics_port, http_port)
         self._regions = (
             f"stream_omni_{secrets.token_hex(4)}_"  # shared memory, recognisable if a killed server leaves it
         )
@@ -94,15 +93,16 @@ class TritonServer:
 
     @property
     def grpc_url(self) -> str:
-        return f"{self.host}:{self._ports[0]}"
+        return url(self._doors.grpc)
 
     @property
-    def http_url(self) -> str:
-        return f"{self._hosts[1]}:{self._ports[1]}"
+    def http_url(self) -> str | None:
+        """None: it is closed."""
+        return url(self._doors.http) if self._doors.http else None
 
     @property
     def metrics_url(self) -> str:
-        return f"{self.host}:{self._ports[2]}"
+        return url(self._doors.metrics)
 
     def __enter__(self) -> TritonServer:
         self.start()
@@ -200,7 +200,6 @@ class TritonServer:
             installed = find_server(self._scratch)
         except NoServerError as error:
             raise LaunchError(str(error)) from error
-        grpc, http, metrics = self._ports
         parent = os.getpid()
 
         def die_with_parent() -> None:
@@ -216,8 +215,7 @@ class TritonServer:
             f"--backend-config=python,shm-region-prefix-name={self._regions}",
             "--disable-auto-complete-config",  # auto-completion would start every model's process twice
             f"--exit-timeout-secs={self.drain_timeout_s}",
-            *(f"--{door}-address={host}" for door, host in zip(_DOORS, self._hosts, strict=True)),
-            *(f"--grpc-port={grpc}", f"--http-port={http}", f"--metrics-port={metrics}"),
+            *self._doors.arguments(),
             *self.security.arguments(),
             *self._tracing.arguments(),
             *_forwarding(*self.security.headers, *self._tracing.headers),
@@ -283,7 +281,7 @@ class TritonServer:
                 )
             if not hidden and self._has_read_its_command_line():
                 hidden = self._management.hide(self.process.pid)
-            if self._doors_are_open():
+            if self._doors.are_open():
                 try:
                     self._probe(self.grpc_url, deadline - time.monotonic())
                     return
@@ -312,15 +310,6 @@ class TritonServer:
     def _has_read_its_command_line(self) -> bool:
         """It makes no shared memory before."""
         return bool(self.shared_memory())
-
-    def _doors_are_open(self) -> bool:
-        """Triton opens its ports one after the other, when all models are loaded."""
-        try:
-            for door in zip(self._hosts, self._ports, strict=True):
-                socket.create_connection(door, timeout=1).close()
-        except OSError:
-            return False
-        return True
 
 
 def _reap(group: int) -> None:
@@ -362,7 +351,6 @@ def _is_complete(built: Path) -> bool:
 
 
 _log = logging.getLogger(__name__)
-_DOORS = ("grpc", "http", "metrics")
 
 
 def _check(security: Security, tracing: Tracing) -> None:
@@ -370,6 +358,13 @@ def _check(security: Security, tracing: Tracing) -> None:
         security.check()
         tracing.check()
     except (SecurityError, TracingError) as error:
+        raise LaunchError(str(error)) from error
+
+
+def _choose(host: str, grpc_port: int, metrics_port: int, http_port: int | None) -> Doors:
+    try:
+        return Doors.choose(host, grpc_port, metrics_port, http_port)
+    except DoorError as error:
         raise LaunchError(str(error)) from error
 
 
@@ -388,27 +383,3 @@ def _environment() -> dict[str, str]:
             f"{python3} is not the running interpreter; start from a virtual environment (python -m venv)"
         )
     return {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
-
-
-def _address(host: str) -> str:
-    """As a number: tritonserver says that its HTTP listens on a name, and does not. Raises LaunchError."""
-    try:
-        return socket.gethostbyname(host)
-    except OSError as error:
-        raise LaunchError(f"{host} is no IPv4 address of this machine, nor a name of one: {error}") from error
-
-
-def _free_ports(hosts: list[str], wanted: list[int]) -> list[int]:
-    """``wanted`` with every 0 replaced by a port that is free now. Raises LaunchError for one that cannot be had."""
-    with contextlib.ExitStack() as held:  # all at once, so that they differ
-        ports = []
-        for host, port in zip(hosts, wanted, strict=True):
-            door = held.enter_context(socket.socket())
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last server's port may still be closing
-            try:
-                door.bind((host, port))
-                door.listen()  # or another one could be bound to the same port
-            except (OSError, OverflowError) as error:
-                raise LaunchError(f"cannot listen on {host}, port {port}: {error}") from error
-            ports.append(door.getsockname()[1])
-        return ports

@@ -14,7 +14,6 @@ import grpc
 from stream_omni.serving import api_keys
 from stream_omni.serving.api_keys import KeyFileError, read_keys
 
-LOOPBACK = "127.0.0.1"
 _CONNECT_S = 5.0
 
 
@@ -88,10 +87,6 @@ class Security:
                 raise SecurityError(str(error)) from error
         if self.tls is not None:
             self.tls.check()
-
-    def http_host(self, host: str) -> str:
-        """Where HTTP listens: this tritonserver's HTTP knows no TLS, so beside TLS it stays on this machine."""
-        return host if self.tls is None else LOOPBACK
 
     @property
     def headers(self) -> tuple[str, ...]:

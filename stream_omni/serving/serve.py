@@ -85,7 +85,8 @@ def _supervision(arguments: argparse.Namespace) -> Supervision:
 
 
 def _say_where(server: TritonServer) -> None:
-    _say(f"gRPC     {server.grpc_url}\nHTTP     {server.http_url}\nmetrics  {server.metrics_url}\nready")
+    http = f"HTTP     {server.http_url}\n" if server.http_url else ""
+    _say(f"gRPC     {server.grpc_url}\n{http}metrics  {server.metrics_url}\nready")
 
 
 def _say(text: str, file: int = _STDOUT) -> None:
@@ -126,9 +127,7 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
     keys.add_argument(
         "--api-keys", type=Path, metavar="FILE", help="ask every turn for one of the keys of `stream-omni keys make`"
     )
-    keys.add_argument(
-        "--tls-cert", type=Path, metavar="PEM", help="the server's certificate: gRPC speaks TLS, HTTP stays on loopback"
-    )
+    keys.add_argument("--tls-cert", type=Path, metavar="PEM", help="the server's certificate: gRPC speaks TLS")
     keys.add_argument("--tls-key", type=Path, metavar="PEM", help="its key")
     keys.add_argument(
         "--tls-client-ca", type=Path, metavar="PEM", help="demand certificates of clients that this CA signed"
@@ -153,7 +152,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets everybody in")
     parser.add_argument("--grpc-port", type=int, default=0, help="0: any free port")
-    parser.add_argument("--http-port", type=int, default=0, help="0: any free port")
+    parser.add_argument(
+        "--http-port",
+        type=int,
+        help="open Triton's own HTTP, for programs of this machine only: who reaches it can crash the server, with or "
+        "without a key (SECURITY.md); 0: any free port",
+    )
     parser.add_argument("--metrics-port", type=int, default=0, help="0: any free port")
     parser.add_argument("--ready-timeout-s", type=float, default=300.0, help="until the first answered turn")
     parser.add_argument("--drain-timeout-s", type=int, default=10, help="what running turns get to finish in")

@@ -27,6 +27,7 @@ def serving(built_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "tries": 1000,
         "reloads_per_server": 1000,
         "drain_timeout_s": 10,
+        "http_port": 0,
     }
     folder = tmp_path_factory.mktemp("faults")
     with Supervised(built_with(built_directory, folder, slots=_PLACES), folder / "serve.log", **options) as serving:

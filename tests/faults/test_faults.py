@@ -242,7 +242,7 @@ def lose(
 @pytest.mark.parametrize("order", ["SIGTERM", "POST /drain"])
 def test_the_end_under_load(built_directory: Path, tmp_path: Path, alone: Alone, order: str) -> None:
     drain_s = 8
-    with Supervised(built_directory, tmp_path / "log", drain_timeout_s=drain_s) as serving:
+    with Supervised(built_directory, tmp_path / "log", drain_timeout_s=drain_s, http_port=0) as serving:
         fault, regions = Fault(order, "supervisor", "middle", slowness()), regions_of(serving.processes()[SERVER])
         turns = [Turn.at(serving, kind) for kind in ("endless", "text", "speak", *OVER_HTTP)]
         turns[0].wait_for(lambda heard: heard.get("audio", 0) >= 1, PATIENCE_S)

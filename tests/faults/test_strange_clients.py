@@ -181,7 +181,7 @@ def open_handles(serving: Supervised) -> int:
 
 
 def test_who_never_sends_does_not_hold_up_the_end(built_directory: Path, tmp_path: Path, alone: Alone) -> None:
-    with Supervised(built_directory, tmp_path / "log", drain_timeout_s=DRAIN_S) as serving:
+    with Supervised(built_directory, tmp_path / "log", drain_timeout_s=DRAIN_S, http_port=0) as serving:
         fault = Fault("SIGTERM", "with clients that never send", "idle", slowness())
         regions = regions_of(serving.processes()[SERVER])
         with silent_streams(serving) as streams, sockets(serving, lambda name, number: HALVES[name]) as halves:

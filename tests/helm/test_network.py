@@ -10,7 +10,7 @@ from tests.helm.cases import CASES
 from tests.helm.chart import Manifest, Rendered, merged, render
 
 Way = tuple[str, str, int]  # from a component to a component, at a port
-GRPC, HTTP, METRICS, ADMIN, STATS, WEB = 8001, 8000, 8002, 8003, 9902, 8080
+GRPC, METRICS, ADMIN, STATS, WEB = 8001, 8002, 8003, 9902, 8080
 
 
 def _labels(found: Rendered) -> dict[str, Manifest]:
@@ -44,7 +44,7 @@ def ways(found: Rendered) -> set[Way]:
     for source, target in itertools.permutations(labels, 2):
         leaving = [rule for policy in _policies(found, labels[source]) for rule in policy.get("egress", [])]
         arriving = [rule for policy in _policies(found, labels[target]) for rule in policy.get("ingress", [])]
-        for port in (GRPC, HTTP, METRICS, ADMIN, STATS, WEB, 9901):
+        for port in (GRPC, METRICS, ADMIN, STATS, WEB, 9901):
             if _is_open(leaving, "to", labels[target], port) and _is_open(arriving, "from", labels[source], port):
                 opened.add((source, target, port))
     return opened

@@ -64,7 +64,7 @@ def guarded(built_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     tls = ServerTls(own.cert, own.key, users.ca, probe.cert, probe.key)
     with (
         (folder / "server.log").open("w") as log,
-        TritonServer(built_directory, security=Security(keys, tls), log=log, drain_timeout_s=3) as server,
+        TritonServer(built_directory, http_port=0, security=Security(keys, tls), log=log, drain_timeout_s=3) as server,
     ):
         yield Guarded(server, keys, Tls(company.ca, user.cert, user.key), alice, bob)
 

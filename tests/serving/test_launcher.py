@@ -78,11 +78,33 @@ def test_it_starts_says_where_it_listens_and_ends(repository: Path) -> None:
         assert len(group(number)) == 3
         with urllib.request.urlopen(f"http://{server.metrics_url}/metrics") as page:
             assert b"nv_inference_count" in page.read()
-        with urllib.request.urlopen(f"http://{server.http_url}/v2/health/ready") as page:
-            assert page.status == 200
+        assert server.http_url is None and len(listening(number)) == 2
     assert not group(number)
     assert not list(Path("/dev/shm").glob(f"{server._regions}*"))
     server.stop()
+
+
+def listening(number: int) -> set[str]:
+    """Addresses at which a process waits for connections, in the kernel's hexadecimal digits, of IPv4."""
+    sockets = {path.readlink().name for path in Path(f"/proc/{number}/fd").iterdir()}
+    tables = [Path(f"/proc/{number}/net/{table}").read_text() for table in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    of_ours = [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+    return {address[-len("00000000:0000") :] for address in of_ours}
+
+
+def test_tritons_http_opens_only_when_told_to_and_on_this_machine(repository: Path) -> None:
+    """Whoever reaches it can crash this tritonserver (docs/decisions/0027-tritons-http-is-closed.md)."""
+    with TritonServer(repository, host="0.0.0.0", http_port=0, probe=probe) as server:
+        assert server.process is not None and server.http_url is not None
+        host, _, port = server.http_url.rpartition(":")
+        assert host == "127.0.0.1"
+        with urllib.request.urlopen(f"http://{server.http_url}/v2/health/ready") as page:
+            assert page.status == 200
+        loopback, everywhere = "0100007F", "00000000"
+        found = sorted(address.partition(":")[0] for address in listening(server.process.pid))
+        assert found == sorted([loopback, everywhere, everywhere])
+        assert f"{loopback}:{int(port):04X}" in listening(server.process.pid)
 
 
 def test_given_ports_are_used(repository: Path) -> None:
@@ -119,7 +141,7 @@ def test_ports_that_are_taken_or_named_twice(repository: Path) -> None:
 
 def test_a_host_may_be_a_name(repository: Path) -> None:
     with TritonServer(repository, host="localhost", probe=probe) as server:
-        assert server.http_url.startswith("127.0.0.1:")
+        assert server.grpc_url.startswith("127.0.0.1:") and server.metrics_url.startswith("127.0.0.1:")
 
 
 def test_a_broken_model_is_said_at_once(repository: Path) -> None:

@@ -113,9 +113,9 @@
 {{- if and (ne $v.edge.mode "gatewayApi") (or $v.edge.gatewayApi.parentRefs $v.edge.gatewayApi.hostnames) }}
 {{- fail (printf "edge.gatewayApi with edge.mode %s: it would do nothing" $v.edge.mode) }}
 {{- end }}
-{{- $ports := list (int $v.server.ports.grpc) (int $v.server.ports.http) (int $v.server.ports.metrics) (int $v.server.ports.admin) }}
-{{- if ne (len ($ports | uniq)) 4 }}
-{{- fail (printf "server.ports must differ: grpc, http, metrics and admin are %v" $ports) }}
+{{- $ports := list (int $v.server.ports.grpc) (int $v.server.ports.metrics) (int $v.server.ports.admin) }}
+{{- if ne (len ($ports | uniq)) 3 }}
+{{- fail (printf "server.ports must differ: grpc, metrics and admin are %v" $ports) }}
 {{- end }}
 {{- if eq (int $v.envoy.port) (int $v.envoy.statsPort) }}
 {{- fail "envoy.port and envoy.statsPort must differ" }}

@@ -15,7 +15,6 @@
 - {{ printf "--repository=%s" (include "stream-omni.repository" .) | quote }}
 - --host=0.0.0.0
 - --grpc-port={{ $server.ports.grpc }}
-- --http-port={{ $server.ports.http }}
 - --metrics-port={{ $server.ports.metrics }}
 - --admin-host=0.0.0.0
 - --admin-port={{ $server.ports.admin }}

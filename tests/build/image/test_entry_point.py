@@ -71,7 +71,7 @@ def test_the_server_image_serves_and_its_health_check_knows(read_only: Path, tmp
                 doors[found[1]] = int(found[2])
                 if found[1] == "admin":
                     assert check_health(f"http://127.0.0.1:{doors['admin']}/ready") == 1  # it starts
-        assert {*doors} == {"admin", "gRPC", "HTTP", "metrics"}, (tmp_path / "log").read_text()
+        assert {*doors} == {"admin", "gRPC", "metrics"}, (tmp_path / "log").read_text()
         if os.geteuid() == 0:
             assert Path(f"/proc/{serving.pid}").stat().st_uid == NOBODY
         assert check_health(f"http://127.0.0.1:{doors['admin']}{target.environment['HEALTH_URL'][-6:]}") == 0
