@@ -9,7 +9,7 @@ from types import TracebackType
 import grpc
 
 from stream_omni_client.async_connection import AsyncConnection
-from stream_omni_client.connection import Arrival
+from stream_omni_client.connection import Arrival, LeftError
 from stream_omni_client.errors import Cancelled, StreamOmniError
 from stream_omni_client.events import AudioDelta, Event
 from stream_omni_client.reply import Reply
@@ -99,7 +99,7 @@ class AsyncStream(AsyncIterator[Event]):
         if not self._turn.is_over:
             self._turn.is_left = True
             self._left.set()
-            self._call.cancel()
+            self._call.leave()
 
     async def _receive(self) -> Event:
         while True:
@@ -123,18 +123,14 @@ class AsyncStream(AsyncIterator[Event]):
                 await self._call.drain()
 
     async def _read(self) -> Arrival | None:
-        task = asyncio.current_task()
-        cancels = task.cancelling() if task else 0
         try:
             return await self._call.read(self._turn.patience_s)
         except TimeoutError:
             raise self._turn.silence() from None
+        except LeftError:
+            raise self._turn.cancelled() from None
         except grpc.RpcError as error:
             raise self._turn.failure(error) from error
-        except asyncio.CancelledError:
-            if task and task.cancelling() > cancels:
-                raise  # the task was; and if it was not, the call
-            raise self._turn.cancelled() from None
 
     async def _pause(self, pause_s: float) -> None:
         try:

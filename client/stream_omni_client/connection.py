@@ -9,6 +9,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,18 +19,25 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from stream_omni_client.grpc_channel import (
     ENDING_S,
+    LEAVING_S,
     OPTIONS,
     client_closed,
     configuration_request,
     failure_of,
     read_credentials,
     read_parameter,
+    same_server,
 )
 from stream_omni_client.running_turn import RunningTurn
 from stream_omni_client.settings import Settings
+from stream_omni_client.wire import TurnRequest
 
 Arrival: TypeAlias = tuple[service_pb2.ModelStreamInferResponse, float]
 """A response and the time of ``time.monotonic`` at which it arrived."""
+
+
+class LeftError(Exception):
+    """Nobody reads the turn any more: it, or the whole client, was closed."""
 
 
 class Connection:
@@ -44,6 +54,7 @@ class Connection:
         else:
             self._channel = grpc.secure_channel(settings.url, credentials, OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._lines: set[_Line] = set()  # of turns that are not over
 
     def start(self, turn: RunningTurn) -> Call:
         """Send a turn on a stream of its own and close the sending side, so that the server can end the stream.
@@ -55,7 +66,12 @@ class Connection:
             raise client_closed(request.request_id)
         messages, timeout_s = iter([request.message]), turn.begin_try()
         call = self._stub.ModelStreamInfer(messages, timeout=timeout_s, metadata=request.metadata)
-        return Call(call, request.request_id)
+        line = _Line(call, partial(self._say_departure, request))
+        self._lines.add(line)
+        # The thread must not hold the Call: dropping it is a way to leave the stream.
+        name = f"turn-{request.request_id}"
+        threading.Thread(target=line.receive, args=(self._lines.discard,), daemon=True, name=name).start()
+        return Call(line)
 
     def model_parameter(self, name: str, timeout_s: float) -> Any:
         """A JSON parameter of the model's configuration. Raises :class:`StreamOmniError`."""
@@ -71,25 +87,32 @@ class Connection:
     def close(self) -> None:
         """Ends every turn that is still running."""
         self._is_closed = True
+        running, deadline_s = list(self._lines), time.monotonic() + LEAVING_S
+        for line in running:
+            line.leave()
+        for line in running:
+            line.over.wait(max(0.0, deadline_s - time.monotonic()))
         self._channel.close()
+
+    def _say_departure(self, request: TurnRequest, server: tuple[tuple[str, str], ...]) -> None:
+        metadata = (*request.metadata, *server)
+        for _ in self._stub.ModelStreamInfer(iter([request.departure]), timeout=LEAVING_S, metadata=metadata):
+            pass  # an older server has something to say of it
 
 
 class Call:
     """The responses of one turn as they arrive, until the server ends the stream."""
 
-    def __init__(self, call: Any, request_id: str) -> None:
-        self._call = call
-        self._arrivals: queue.SimpleQueue[Arrival | grpc.RpcError | None] = queue.SimpleQueue()
-        # The thread must not hold this object: dropping it is a way to leave the stream.
-        threading.Thread(target=_receive, args=(call, self._arrivals), daemon=True, name=f"turn-{request_id}").start()
+    def __init__(self, line: _Line) -> None:
+        self._line = line
 
     def read(self, patience_s: float) -> Arrival | None:
-        """None: the server has ended the stream. Raises TimeoutError after ``patience_s``, grpc.RpcError."""
+        """None: the server has ended the stream. Raises TimeoutError after ``patience_s``, grpc.RpcError, LeftError."""
         try:
-            arrival = self._arrivals.get(timeout=patience_s)
+            arrival = self._line.arrivals.get(timeout=patience_s)
         except queue.Empty:
             raise TimeoutError from None
-        if isinstance(arrival, grpc.RpcError):
+        if isinstance(arrival, Exception):
             raise arrival
         return arrival
 
@@ -99,22 +122,47 @@ class Call:
         Who leaves between the two can crash tritonserver 2.51 for everybody: 7 of 8 servers fell within 1500 turns that
         left at the last event, none of 8 when the end was waited for.
         """
-        deadline = time.monotonic() + ENDING_S
-        try:
-            while isinstance(self._arrivals.get(timeout=max(0, deadline - time.monotonic())), tuple):
-                pass
-        except queue.Empty:
-            self.cancel()
+        if not self._line.over.wait(ENDING_S):
+            self._line.call.cancel()
 
-    def cancel(self) -> None:
+    def leave(self) -> None:
         """End the turn on the server too. After the end of the stream this does nothing."""
-        self._call.cancel()
+        self._line.leave()
 
 
-def _receive(call: Any, arrivals: queue.SimpleQueue[Arrival | grpc.RpcError | None]) -> None:
-    try:
-        for response in call:
-            arrivals.put((response, time.monotonic()))
-        arrivals.put(None)
-    except grpc.RpcError as error:
-        arrivals.put(error)
+class _Line:
+    """What a turn's thread, its caller and its connection share. ``say_departure`` is told the way to the server."""
+
+    def __init__(self, call: Any, say_departure: Callable[[tuple[tuple[str, str], ...]], None]) -> None:
+        self.call, self._say_departure = call, say_departure
+        self.arrivals: queue.SimpleQueue[Arrival | Exception | None] = queue.SimpleQueue()
+        self.over = threading.Event()
+        self._is_left = threading.Lock()  # held from then on
+        self._server: tuple[tuple[str, str], ...] = ()
+
+    def receive(self, when_over: Callable[[_Line], None]) -> None:
+        try:
+            for response in self.call:
+                self._server = self._server or same_server(self.call.initial_metadata())
+                self.arrivals.put((response, time.monotonic()))
+            self.arrivals.put(None)
+        except grpc.RpcError as error:
+            self.arrivals.put(error)
+        finally:
+            self.over.set()
+            when_over(self)
+
+    def leave(self) -> None:
+        """By a message that asks the server to end it. A cancel that meets the turn's end can crash tritonserver 2.51,
+        so it comes only where the message did not help."""
+        if self.over.is_set() or not self._is_left.acquire(blocking=False):
+            return
+        self.arrivals.put(LeftError())  # whoever waits learns of it at once
+        # No daemon: a program that ends now would break the connection.
+        threading.Thread(target=self._leave, name="leaving-a-turn").start()
+
+    def _leave(self) -> None:
+        with suppress(grpc.RpcError, ValueError):  # the channel is closed, and the turn's stream with it
+            self._say_departure(self._server)
+        if not self.over.wait(LEAVING_S):
+            self.call.cancel()

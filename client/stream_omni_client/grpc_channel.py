@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -22,6 +23,8 @@ MODEL = "stream_omni"
 # gRPC's words where no connection came about; the status of one that broke later is the same
 _NO_CONNECTION = ("connections to all backends failing; ", "errors resolving ")
 ENDING_S = 2.0  # how long the server may take to end a stream after its last word; it takes about a millisecond
+LEAVING_S = 1.0  # and to end a turn that is left, before it is cancelled; it takes some hundredths of a second
+SERVER_HEADER = "x-stream-omni-server"  # by which a proxy says who answers, and sends what follows to the same
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -57,6 +60,11 @@ def read_parameter(answer: service_pb2.ModelConfigResponse, name: str) -> Any:
     except ValueError as error:
         message = f"the server's model {MODEL} has no parameter {name}: it is another one than this client knows"
         raise ServerError(message, reason="PROTOCOL") from error
+
+
+def same_server(initial_metadata: Iterable[tuple[str, str | bytes]]) -> tuple[tuple[str, str], ...]:
+    """The metadata with which a proxy that named the server of an answer brings another call to it."""
+    return tuple((key, str(value)) for key, value in initial_metadata if key == SERVER_HEADER)
 
 
 def client_closed(request_id: str | None) -> Cancelled:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import grpc
 
-from stream_omni_client.connection import Connection
+from stream_omni_client.connection import Connection, LeftError
 from stream_omni_client.errors import Cancelled, StreamOmniError
 from stream_omni_client.events import AudioDelta, Event
 from stream_omni_client.reply import Reply
@@ -97,7 +97,7 @@ class Stream(Iterator[Event]):
         if not self._turn.is_over:
             self._turn.is_left = True
             self._left.set()
-            self._call.cancel()
+            self._call.leave()
 
     def _receive(self) -> Event:
         while True:
@@ -116,6 +116,8 @@ class Stream(Iterator[Event]):
             arrival = self._call.read(self._turn.patience_s)
         except TimeoutError:
             raise self._turn.silence() from None
+        except LeftError:
+            raise self._turn.cancelled() from None
         except grpc.RpcError as error:
             raise self._turn.failure(error) from error
         if arrival is None:

@@ -6,6 +6,7 @@ Raw users of Triton need none of this: the tensors are plain and named. The name
 from __future__ import annotations
 
 import json
+import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,17 +37,20 @@ _INPUT_TYPES = {
     "top_p": "FP32",
     "seed": "UINT64",
 }
+_TICKET_BYTES = 16  # whoever knows a ticket may end the turn
 _STRUCT_FORMATS = {"FP32": "<f", "INT32": "<i", "UINT64": "<Q"}
 _OUTPUT_TYPES: dict[str, np.dtype[Any]] = {"INT16": np.dtype("<i2"), "INT32": np.dtype("<i4")}
 
 
 @dataclass(frozen=True)
 class TurnRequest:
-    """A turn as it is sent: its message, and the gRPC metadata that goes with it."""
+    """A turn as it is sent: its message, and the gRPC metadata that goes with it; ``departure`` is the message that
+    ends it, on a stream of its own."""
 
     request_id: str
     message: service_pb2.ModelInferRequest
     metadata: tuple[tuple[str, str], ...]
+    departure: service_pb2.ModelInferRequest
 
 
 def turn_request(
@@ -64,7 +68,9 @@ def turn_request(
         metadata = (*metadata, (HEADER, traceparent))
     elif traceparent is not None:
         message.parameters[HEADER].string_param = traceparent
-    return TurnRequest(request_id, message, metadata)
+    departure, ticket = service_pb2.ModelInferRequest(model_name=MODEL), secrets.token_hex(_TICKET_BYTES)
+    message.parameters["ticket"].string_param = departure.parameters["leave"].string_param = ticket
+    return TurnRequest(request_id, message, metadata, departure)
 
 
 def encode_request(model: str, request_id: str, inputs: Mapping[str, Any]) -> service_pb2.ModelInferRequest:

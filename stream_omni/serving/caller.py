@@ -80,6 +80,16 @@ class Caller:
                 self._closed = True
 
 
+class LastWord:
+    """The answer to a request that is no turn: none. Never call from the loop."""
+
+    def __init__(self, request: Any) -> None:
+        self._sender = request.get_response_sender()
+
+    def say(self) -> None:
+        self._sender.send(flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
 def _bytes_of(array: Array) -> int:
     return sum(map(len, array.flat)) if array.dtype == object else array.nbytes
 

@@ -23,7 +23,8 @@ from stream_omni.runtime.session import Array
 from stream_omni.serving.admission import Admission
 from stream_omni.serving.api_keys import Holder
 from stream_omni.serving.bls import infer
-from stream_omni.serving.caller import Caller, Senders
+from stream_omni.serving.caller import Caller, LastWord, Senders
+from stream_omni.serving.departures import Departures, departure_of, ticket_of
 from stream_omni.serving.doorkeeper import SERVER, Doorkeeper
 from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.driver import Driver
@@ -68,6 +69,7 @@ class _Guest:
     entered_s: float | None = None  # when it got its place
     gone_s: float | None = None  # when it was noticed that the client has left
     cut: bool = False  # its time is over, because the server stops
+    ticket: str | None = None  # with which it may be left by a message
 
 
 class FrontDoor:
@@ -96,6 +98,7 @@ class FrontDoor:
         self._doorkeeper, self._quotas = Doorkeeper.own(), Quotas(wait_s, recorder)
         self._admission = Admission(capacity, waiting, wait_s, recorder)
         self._guests: dict[int, _Guest] = {}
+        self._departures = Departures()
         self._book = book or GuestBook(None, name)
         self._numbers = itertools.count(secrets.randbits(62))  # no number of a former front door comes again
         self._senders, self._tracer = Senders(), own_tracer()
@@ -111,10 +114,15 @@ class FrontDoor:
             threading.Thread(target=target, daemon=True, name="front-door").start()
 
     def accept(self, request: Any) -> None:
-        """Register a turn and return. Of a stranger's no tensor is looked at."""
+        """Register a turn, or that its client has left one, and return. Of a stranger's no tensor is looked at."""
+        parameters = parameters_of(request)
+        if self._name == FRONT_DOOR and (departed := departure_of(parameters)):  # at a unary door somebody waits
+            self._departures.note(departed)
+            self._senders.submit(0, LastWord(request).say)
+            return
         caller = Caller(request)
         turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s, self._tracer))
-        parameters = parameters_of(request)
+        guest.ticket = ticket_of(parameters)
         try:
             guest.holder = self._doorkeeper.let_in(parameters)
             guest.traceparent = header_of(parameters, HEADER)
@@ -219,12 +227,12 @@ class FrontDoor:
         self._senders.submit(turn, partial(guest.caller.send, outputs, last))
 
     def _notice_cancellations(self) -> None:
-        """A client's cancel, disconnect and deadline all show here, and nowhere else."""
+        """A client's message, cancel, disconnect and deadline all show here, and nowhere else."""
         while not self._closing:
             time.sleep(_CANCEL_POLL_S)
             self._notice_drain()
             for guest in list(self._guests.values()):
-                if guest.gone_s is None and guest.caller.is_gone():
+                if guest.gone_s is None and (guest.ticket in self._departures or guest.caller.is_gone()):
                     guest.gone_s = time.monotonic()
                     self._loop.call_soon_threadsafe(_cancel, guest)
 

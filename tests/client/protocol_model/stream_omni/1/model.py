@@ -32,6 +32,7 @@ class Turn:
     def __init__(self, request):
         self.inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         self.sender = request.get_response_sender()
+        self.parameters = json.loads(request.parameters() or "{}")
         self.seq = 0
 
     def words(self, name):
@@ -57,12 +58,25 @@ class Turn:
 
 class TritonPythonModel:
     def initialize(self, args):
-        self.cancelled = 0
+        self.cancelled = 0  # of these, by a message:
+        self.departed = 0
+        self.departures = set()
         self.refused = collections.Counter()
 
     def execute(self, requests):
         for request in requests:
-            threading.Thread(target=self.answer, args=(Turn(request),), daemon=True).start()
+            turn = Turn(request)
+            if "leave" in turn.parameters:
+                self.departures.add(turn.parameters["leave"])
+                turn.finish()
+            else:
+                threading.Thread(target=self.answer, args=(turn,), daemon=True).start()
+
+    def is_left(self, turn):
+        if turn.parameters.get("ticket") in self.departures:
+            self.departed += 1
+            return True
+        return turn.sender.is_cancelled()
 
     def answer(self, turn):
         command, _, rest = (turn.words("text") or turn.words("system")).partition(" ")
@@ -173,7 +187,7 @@ class TritonPythonModel:
         self.wait_for_cancel(turn)
 
     def do_endless(self, turn, rest):
-        while not turn.sender.is_cancelled():
+        while not self.is_left(turn):
             turn.send("text", delta="more ")
             time.sleep(0.02)
         self.cancelled += 1
@@ -185,7 +199,7 @@ class TritonPythonModel:
             turn.send("transcript", delta="sing to me")
         turn.send("text", delta="la " * 100)
         number = 0
-        while not turn.sender.is_cancelled():
+        while not self.is_left(turn):
             turn.send("audio", **piece(number, marks=[[3 * number, 3 * number + 2, 200 * number]]))
             number += 1
             time.sleep(float(rest or 0.05))
@@ -208,8 +222,22 @@ class TritonPythonModel:
         turn.finish()
 
     def do_cancelled(self, turn, rest):
-        turn.send("text", delta=str(self.cancelled))
+        self.tell(turn, self.cancelled)
+
+    def do_departed(self, turn, rest):
+        self.tell(turn, self.departed)
+
+    def tell(self, turn, number):
+        turn.send("text", delta=str(number))
         turn.send("done", detail=json.dumps(EMPTY_DETAIL))
+        turn.finish()
+
+    def do_deaf(self, turn, rest):
+        """As a server that knows of no messages."""
+        turn.send("text", delta="one")
+        while not turn.sender.is_cancelled():
+            time.sleep(0.02)
+        self.cancelled += 1
         turn.finish()
 
     def do_skip(self, turn, rest):
@@ -232,7 +260,7 @@ class TritonPythonModel:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def wait_for_cancel(self, turn):
-        while not turn.sender.is_cancelled():
+        while not self.is_left(turn):
             time.sleep(0.02)
         self.cancelled += 1
         turn.finish()

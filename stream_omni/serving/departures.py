@@ -1,0 +1,43 @@
+"""Turns that their clients have left by a message, instead of cancelling the call."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from stream_omni.serving.edge import header_of
+
+_TICKET, _LEAVE = "ticket", "leave"  # parameters: of a turn, and of the message that ends it
+_SHORTEST, _LONGEST = 16, 64  # characters of a ticket: nobody guesses it, and many can be kept
+_KEPT = 10_000  # far more than come between two looks
+
+
+class Departures:
+    """Of one front door. A message may come before the turn that it ends: they travel on streams of their own."""
+
+    def __init__(self) -> None:
+        self._left: OrderedDict[str, None] = OrderedDict()
+
+    def note(self, ticket: str) -> None:
+        """From one thread only."""
+        self._left[ticket] = None
+        if len(self._left) > _KEPT:
+            self._left.popitem(last=False)
+
+    def __contains__(self, ticket: str | None) -> bool:
+        return ticket in self._left
+
+
+def ticket_of(parameters: Mapping[str, Any]) -> str | None:
+    """With which the client of a turn may leave it."""
+    return _valid(header_of(parameters, _TICKET))
+
+
+def departure_of(parameters: Mapping[str, Any]) -> str | None:
+    """The ticket of the turn that a request ends; None: it is a turn itself."""
+    return _valid(header_of(parameters, _LEAVE))
+
+
+def _valid(ticket: Any) -> str | None:
+    return ticket if isinstance(ticket, str) and _SHORTEST <= len(ticket) <= _LONGEST else None
