@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Any
 
-from stream_omni.serving.edge import header_of
-
-_TICKET, _LEAVE = "ticket", "leave"  # parameters: of a turn, and of the message that ends it
+TICKET, LEAVE = "ticket", "leave"  # parameters: of a turn, and of the message that ends it
 _SHORTEST, _LONGEST = 16, 64  # characters of a ticket: nobody guesses it, and many can be kept
 _KEPT = 10_000  # far more than come between two looks
 
@@ -29,15 +26,6 @@ class Departures:
         return ticket in self._left
 
 
-def ticket_of(parameters: Mapping[str, Any]) -> str | None:
-    """With which the client of a turn may leave it."""
-    return _valid(header_of(parameters, _TICKET))
-
-
-def departure_of(parameters: Mapping[str, Any]) -> str | None:
-    """The ticket of the turn that a request ends; None: it is a turn itself."""
-    return _valid(header_of(parameters, _LEAVE))
-
-
-def _valid(ticket: Any) -> str | None:
-    return ticket if isinstance(ticket, str) and _SHORTEST <= len(ticket) <= _LONGEST else None
+def as_ticket(sent: Any) -> str | None:
+    """What a client sent as one; None: it is none."""
+    return sent if isinstance(sent, str) and _SHORTEST <= len(sent) <= _LONGEST else None

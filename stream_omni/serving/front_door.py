@@ -24,7 +24,7 @@ from stream_omni.serving.admission import Admission
 from stream_omni.serving.api_keys import Holder
 from stream_omni.serving.bls import infer
 from stream_omni.serving.caller import Caller, LastWord, Senders
-from stream_omni.serving.departures import Departures, departure_of, ticket_of
+from stream_omni.serving.departures import LEAVE, TICKET, Departures, as_ticket
 from stream_omni.serving.doorkeeper import SERVER, Doorkeeper
 from stream_omni.serving.drain_notice import DrainNotice
 from stream_omni.serving.driver import Driver
@@ -116,13 +116,15 @@ class FrontDoor:
     def accept(self, request: Any) -> None:
         """Register a turn, or that its client has left one, and return. Of a stranger's no tensor is looked at."""
         parameters = parameters_of(request)
-        if self._name == FRONT_DOOR and (departed := departure_of(parameters)):  # at a unary door somebody waits
-            self._departures.note(departed)
+        if self._name == FRONT_DOOR and (
+            left := as_ticket(header_of(parameters, LEAVE))
+        ):  # at a unary door somebody waits
+            self._departures.note(left)
             self._senders.submit(0, LastWord(request).say)
             return
         caller = Caller(request)
         turn, guest = next(self._numbers), _Guest(caller, TurnMeter(self._recorder, caller.began_s, self._tracer))
-        guest.ticket = ticket_of(parameters)
+        guest.ticket = as_ticket(header_of(parameters, TICKET))
         try:
             guest.holder = self._doorkeeper.let_in(parameters)
             guest.traceparent = header_of(parameters, HEADER)
