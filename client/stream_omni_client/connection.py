@@ -158,8 +158,10 @@ class _Line:
         if self.over.is_set() or not self._is_left.acquire(blocking=False):
             return
         self.arrivals.put(LeftError())  # whoever waits learns of it at once
-        # No daemon: a program that ends now would break the connection.
-        threading.Thread(target=self._leave, name="leaving-a-turn").start()
+        try:  # no daemon: a program that ends now would break the connection
+            threading.Thread(target=self._leave, name="leaving-a-turn").start()
+        except RuntimeError:  # it has ended: Python starts no more threads
+            self.call.cancel()
 
     def _leave(self) -> None:
         with suppress(grpc.RpcError, ValueError):  # the channel is closed, and the turn's stream with it

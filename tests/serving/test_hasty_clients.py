@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import time
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -29,7 +30,9 @@ def test_turns_that_are_left_at_once_end(server: TritonServer) -> None:
                 with contextlib.suppress(grpc.RpcError):
                     list(call)
     seconds_until(server.metrics_url, lambda now: now.in_use == 0 and open_turns(now) == open_turns(before), 5)
-    assert ask(server.grpc_url, text="hi", max_tokens=2).error is None
+    deadline_s = time.monotonic() + 5
+    while error := ask(server.grpc_url, text="hi", max_tokens=2).error:  # some that were left are still on their way
+        assert error.startswith("OVERLOADED") and time.monotonic() < deadline_s, error
 
 
 def turn() -> service_pb2.ModelInferRequest:
