@@ -7,6 +7,7 @@ a thread per turn takes what arrives, and the caller waits for it with a limit.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -158,10 +159,11 @@ class _Line:
         if self.over.is_set() or not self._is_left.acquire(blocking=False):
             return
         self.arrivals.put(LeftError())  # whoever waits learns of it at once
-        try:  # no daemon: a program that ends now would break the connection
-            threading.Thread(target=self._leave, name="leaving-a-turn").start()
-        except RuntimeError:  # it has ended: Python starts no more threads
+        if sys.is_finalizing():  # no thread starts any more
             self.call.cancel()
+            return
+        # No daemon: a program that ends now would break the connection.
+        threading.Thread(target=self._leave, name="leaving-a-turn").start()
 
     def _leave(self) -> None:
         with suppress(grpc.RpcError, ValueError):  # the channel is closed, and the turn's stream with it

@@ -87,6 +87,16 @@ for event in StreamOmni({protocol_url!r}).stream("endless"):
     wait_for_departed_turns(client, before + 1)
 
 
+def test_a_stream_that_is_held_to_the_end_does_not_keep_a_program_from_ending(protocol_url: str) -> None:
+    script = f"""
+from stream_omni_client import StreamOmni
+stream = StreamOmni({protocol_url!r}).stream("endless")
+stream.itself = [stream, next(stream)]  # so that it goes when the interpreter does
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=True, timeout=60, capture_output=True, text=True)
+    assert not ended.stderr
+
+
 def test_a_dead_server_holds_up_no_farewell(own_server: TritonServer, twin: type[StreamOmni]) -> None:
     with twin(own_server.grpc_url) as client, client.stream("endless") as stream:
         next(stream)
