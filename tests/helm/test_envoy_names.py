@@ -33,6 +33,7 @@ class Pod:
     address: str
     turns: Turns = field(default_factory=Turns)
     is_ready: bool = True
+    _server: grpc.Server = field(init=False)
 
     def start(self, stack: ExitStack, grpc_port: int, health_port: int) -> tuple[int, int]:
         """At free ports where 0 is given; they are returned."""
@@ -49,11 +50,16 @@ class Pod:
         health = ThreadingHTTPServer((self.address, health_port), Ready)
         threading.Thread(target=health.serve_forever, daemon=True).start()
         stack.callback(health.shutdown)
-        server = grpc.server(futures.ThreadPoolExecutor(2 * _MANY), handlers=[self.turns])
-        bound = server.add_insecure_port(f"{self.address}:{grpc_port}")
-        server.start()
-        stack.callback(lambda: (self.turns.end.set(), server.stop(0)))
+        self._server = grpc.server(futures.ThreadPoolExecutor(3 * _MANY), handlers=[self.turns])
+        bound = self._server.add_insecure_port(f"{self.address}:{grpc_port}")
+        self._server.start()
+        stack.callback(self.stop)
         return bound, health.server_address[1]
+
+    def stop(self) -> None:
+        """It takes no turns any more, though it says that it is ready."""
+        self.turns.end.set()
+        self._server.stop(0)
 
 
 @dataclass
@@ -69,10 +75,10 @@ class Stand:
         rows = [line.split("::") for line in lines if line.startswith("servers::127.") and "health_flags" in line]
         return {row[1].partition(":")[0] for row in rows if row[3] == "healthy"}
 
-    def begin(self) -> tuple[str, Any]:
+    def begin(self, *metadata: tuple[str, str]) -> tuple[str, Any]:
         """A turn that goes on: the address of who has it, and its answers."""
         before = {pod.address: pod.turns.begun for pod in self.pods}
-        call = self.channel.stream_stream(METHOD)(iter([b"hello"]), timeout=120)
+        call = self.channel.stream_stream(METHOD)(iter([b"hello"]), timeout=120, metadata=metadata)
         assert next(call) == b"hello"
         (taker,) = [pod.address for pod in self.pods if pod.turns.begun > before[pod.address]]
         return taker, call

@@ -171,6 +171,16 @@ route_config:
                   typed_config: {"@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate}
         {{- end }}
 http_filters:
+  # The answer's headers name the server that gave it; a call that carries that name goes to it, if it is ready. So who
+  # ends a turn early reaches the server that has it.
+  - name: envoy.filters.http.stateful_session
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSession
+      session_state:
+        name: envoy.http.stateful_session.header
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState
+          name: x-stream-omni-server
   - name: envoy.filters.http.router
     typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
 {{- end }}
