@@ -13,6 +13,7 @@ import pytest
 from stream_omni_client import ConnectionFailed, Overloaded, ServerError, StreamOmni
 
 from tests.helm.chart import Rendered, merged, render
+from tests.helm.test_envoy import until
 from tests.k8s import addresses
 from tests.k8s.edge import Edge, edge
 from tests.k8s.replica import Ending, Replica
@@ -92,6 +93,22 @@ def test_turns_of_one_connection_are_spread(stand: Stand, client: StreamOmni) ->
         turn.finish()
     assert stand.edge.stat("http.edge.downstream_cx_total") - before <= 1
     assert sum(spread) == 30 and all(7 <= active <= PLACES for active in spread), spread
+
+
+def test_turns_are_left_by_messages_that_find_their_servers(stand: Stand, client: StreamOmni) -> None:
+    """A cancel of the call would show as a reset of its stream."""
+    resets = stand.edge.stat("http.edge.downstream_rq_rx_reset")
+    turns = _long_turns(client, 9)
+    assert sum(stand.active()) == 9 and min(stand.active()) > 0
+    left_s = time.monotonic()
+    for turn in turns:
+        turn.leave()
+    until(lambda: sum(stand.active()) == 0)
+    took_s = time.monotonic() - left_s
+    print(f"  nine turns on three servers ended {took_s:.2f} s after they were left", flush=True)
+    for turn in turns:
+        turn.finish()
+    assert stand.edge.stat("http.edge.downstream_rq_rx_reset") == resets
 
 
 def test_a_replica_that_is_taken_away_ends_no_turn(stand: Stand, client: StreamOmni) -> None:
