@@ -106,6 +106,7 @@ class AsyncCall:
         The task's cancellation ends the waiting only.
         """
         await asyncio.wait({self._line.over}, timeout=ENDING_S)
+        self._line.call.cancel()  # which does nothing to one that is over
 
     def leave(self) -> None:
         """End the turn on the server too, from any thread. After the end of the stream this does nothing."""
@@ -117,7 +118,7 @@ class _Line:
     """What a turn's tasks and its caller share. ``say_departure`` is told the way to the server."""
 
     def __init__(self, call: Any, say_departure: Callable[[tuple[tuple[str, str], ...]], Awaitable[None]]) -> None:
-        self._call, self._say_departure = call, say_departure
+        self.call, self._say_departure = call, say_departure
         # Few wait here, the others on the way: who reads slowly need not hold the whole answer.
         self.arrivals: asyncio.Queue[Arrival | Exception | None] = asyncio.Queue(_AHEAD)
         self._is_left = False
@@ -142,8 +143,8 @@ class _Line:
     async def _receive(self) -> None:
         last: Exception | None = None
         try:
-            while (response := await self._call.read()) is not grpc.aio.EOF:
-                self._server = self._server or same_server(await self._call.initial_metadata())
+            while (response := await self.call.read()) is not grpc.aio.EOF:
+                self._server = self._server or same_server(await self.call.initial_metadata())
                 await self._put((response, time.monotonic()))
         except grpc.RpcError as error:
             last = error
@@ -157,4 +158,4 @@ class _Line:
         with contextlib.suppress(grpc.RpcError, asyncio.CancelledError):
             await self._say_departure(self._server)
         await asyncio.wait({self.over}, timeout=LEAVING_S)
-        self._call.cancel()
+        self.call.cancel()

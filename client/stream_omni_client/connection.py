@@ -156,12 +156,11 @@ class _Line:
     def leave(self) -> None:
         """By a message that asks the server to end it. A cancel that meets the turn's end can crash tritonserver 2.51,
         so it comes only where the message did not help."""
+        if sys.is_finalizing():  # its end ends the turn; gRPC's locks may be held by threads that run no more
+            return
         if self.over.is_set() or not self._is_left.acquire(blocking=False):
             return
         self.arrivals.put(LeftError())  # whoever waits learns of it at once
-        if sys.is_finalizing():  # no thread starts any more
-            self.call.cancel()
-            return
         # No daemon: a program that ends now would break the connection.
         threading.Thread(target=self._leave, name="leaving-a-turn").start()
 

@@ -116,9 +116,8 @@ class FrontDoor:
     def accept(self, request: Any) -> None:
         """Register a turn, or that its client has left one, and return. Of a stranger's no tensor is looked at."""
         parameters = parameters_of(request)
-        if self._name == FRONT_DOOR and (
-            left := as_ticket(header_of(parameters, LEAVE))
-        ):  # at a unary door somebody waits
+        left = as_ticket(header_of(parameters, LEAVE))
+        if left and self._name == FRONT_DOOR:  # at a unary door somebody waits for an answer
             self._departures.note(left)
             self._senders.submit(0, LastWord(request).say)
             return

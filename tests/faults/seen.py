@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.faults.company import Outcome
 
@@ -48,6 +49,11 @@ class Fault:
         self.told_s = max(told, default=None)
         if self.told_s is not None and self.noticed_s is not None:
             self.told_after_notice_s = max(0.0, self.told_s - self.noticed_s)
+
+    def see(self, recoveries: Sequence[dict[str, Any]], injected_s: float) -> None:
+        """What the supervisor tells of its mending."""
+        self.noticed_s = min(recovery["noticed_s"] for recovery in recoveries) - injected_s
+        self.recovered_s = max(recovery["answering_s"] for recovery in recoveries) - injected_s
 
     @property
     def lost_nothing(self) -> bool:

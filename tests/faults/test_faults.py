@@ -144,8 +144,7 @@ def break_it(
         afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
     ends_the_server = target in ENDS_THE_SERVER or (target in UNARY_DOORS and is_in_door(turns))
     fault.server_fell = not ends_the_server and SERVER in {recovery["what"] for recovery in recoveries}
-    fault.noticed_s = min(recovery["noticed_s"] for recovery in recoveries) - injected_s
-    fault.recovered_s = max(recovery["answering_s"] for recovery in recoveries) - injected_s
+    fault.see(recoveries, injected_s)
     fault.hear(outcomes, injected_s)
     fault.slowness = max(fault.slowness, slowness())
     fault.leaked = left_in_use(serving, FREEING_S * fault.slowness)

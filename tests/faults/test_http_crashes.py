@@ -34,8 +34,7 @@ def test_what_ends_the_server_over_http_is_survived(serving: Supervised, alone: 
     send(serving.door("HTTP"), CRASHES[what])
     recoveries = serving.wait_for_recovery(before)
     outcomes = [turn.finish(PATIENCE_S) for turn in turns]
-    fault.noticed_s = min(recovery["noticed_s"] for recovery in recoveries) - injected_s
-    fault.recovered_s = max(recovery["answering_s"] for recovery in recoveries) - injected_s
+    fault.see(recoveries, injected_s)
     fault.hear(outcomes, injected_s)
     fault.slowness = max(fault.slowness, slowness())
     fault.leaked = left_in_use(serving, FREEING_S * fault.slowness)
