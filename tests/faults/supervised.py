@@ -113,14 +113,19 @@ class Supervised:
             SERVER: status["server"]["process"]
         }
 
-    def wait_for_recovery(self, before: int) -> list[dict[str, Any]]:
-        """Until there are more than ``before`` recoveries and everything is ready; the new ones."""
+    def recoveries(self) -> list[dict[str, Any]]:
+        """The last hundred; a comparison of lists sees every new one, that of their lengths does not."""
+        recoveries: list[dict[str, Any]] = self.status()["recoveries"]
+        return recoveries
+
+    def wait_for_recovery(self, before: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+        """Until there are recoveries that are not among those ``before`` and everything is ready; the new ones."""
         deadline_s = time.monotonic() + _PATIENCE_S
         while True:
             status = self.status()
-            if len(status["recoveries"]) > before and status["ready"]:
-                recoveries: list[dict[str, Any]] = status["recoveries"][before:]
-                return recoveries
+            new = [recovery for recovery in status["recoveries"] if recovery not in before]
+            if new and status["ready"]:
+                return new
             assert self.process.poll() is None and time.monotonic() < deadline_s, status
             time.sleep(0.05)
 

@@ -58,9 +58,9 @@ def test_the_clock_jumps(built_directory: Path, tmp_path: Path, server: TritonSe
         outcomes = [turn.finish(PATIENCE_S) for turn in turns]
         time.sleep(5)  # two looks of the supervisor
         fault.hear(outcomes, injected_s)
-        recoveries = serving.status()["recoveries"]
+        recoveries = serving.recoveries()
         os.kill(serving.processes()["vocoder"], signal.SIGKILL)
-        (mend,) = serving.wait_for_recovery(0)
+        (mend,) = serving.wait_for_recovery()
         fault.noticed_s, fault.recovered_s = None, None  # nothing broke by the jump
         afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
         fault.leaked = left_in_use(serving, FREEING_S * fault.slowness)

@@ -132,7 +132,7 @@ def break_it(
     """See what the clients of ``turns`` see, wait until all is well, and write it down. ``broken_s``: since when it is
     so already."""
     how, target = fault.fault, fault.target
-    process, before = serving.processes()[target], len(serving.status()["recoveries"])
+    process, before = serving.processes()[target], serving.recoveries()
     injected_s = broken_s or time.monotonic()
     os.kill(process, signal.SIGSTOP if how == "kill -STOP" else signal.SIGKILL)
     outcomes = [turn.finish(PATIENCE_S) for turn in turns]
@@ -140,7 +140,7 @@ def break_it(
     recoveries = serving.wait_for_recovery(before)
     afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
     if any(outcome.ending.startswith("gRPC") for outcome in afterwards):  # an abort prints for seconds before it ends
-        recoveries += serving.wait_for_recovery(before + len(recoveries))
+        recoveries += serving.wait_for_recovery(before + recoveries)
         afterwards = [Turn(serving.grpc_url, kind).finish(PATIENCE_S) for kind in COMPANY]
     ends_the_server = target in ENDS_THE_SERVER or (target in UNARY_DOORS and is_in_door(turns))
     fault.server_fell = not ends_the_server and SERVER in {recovery["what"] for recovery in recoveries}

@@ -75,7 +75,7 @@ def test_a_full_disk_for_the_log(built_directory: Path, right: dict[str, Outcome
         turn.wait_for(lambda heard: heard.get("audio", 0) >= 1, PATIENCE_S)
         os.kill(serving.processes()["vocoder"], signal.SIGKILL)
         told = turn.finish(PATIENCE_S)
-        serving.wait_for_recovery(0)
+        serving.wait_for_recovery()
         fault.leaked = left_in_use(serving, FREEING_S * fault.slowness)
         serving.process.terminate()
         code = serving.process.wait(PATIENCE_S)

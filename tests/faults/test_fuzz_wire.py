@@ -25,7 +25,7 @@ ANSWERED, REFUSED = {"answered", "left"}, {"INVALID_ARGUMENT", "NOT_FOUND", "UNI
 
 def test_hostile_messages(serving: Supervised, alone: Alone) -> None:
     fault, processes = Fault("fuzzing gRPC's messages", "every model", "at random", slowness()), serving.processes()
-    outcomes, before = list[Outcome](), len(serving.status()["recoveries"])
+    outcomes, before = list[Outcome](), serving.recoveries()
     with grpc.insecure_channel(serving.grpc_url) as channel:
         server = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
@@ -45,7 +45,7 @@ def test_hostile_messages(serving: Supervised, alone: Alone) -> None:
     fault.keep()
     assert fault.cases >= CASES and fault.endings["answered"] > 0, fault.endings
     assert fault.lost_nothing, fault
-    assert serving.processes() == processes and len(serving.status()["recoveries"]) == before
+    assert serving.processes() == processes and serving.recoveries() == before
 
 
 def send(server: service_pb2_grpc.GRPCInferenceServiceStub, request: Request, way: str) -> Outcome:

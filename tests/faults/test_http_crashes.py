@@ -27,7 +27,7 @@ CRASHES = {
 
 @pytest.mark.parametrize("what", CRASHES)
 def test_what_ends_the_server_over_http_is_survived(serving: Supervised, alone: Alone, what: str) -> None:
-    fault, before = Fault("Triton's HTTP, opened", what, "middle", slowness()), len(serving.status()["recoveries"])
+    fault, before = Fault("Triton's HTTP, opened", what, "middle", slowness()), serving.recoveries()
     turns = [Turn(serving.grpc_url, kind) for kind in ("endless", *COMPANY)]
     turns[0].wait_for(lambda heard: heard.get("audio", 0) >= 1, PATIENCE_S)
     injected_s = time.monotonic()

@@ -155,7 +155,7 @@ STRANGE: dict[str, Callable[[Supervised], AbstractContextManager[int]]] = {
 def test_strange_clients_disturb_nobody(serving: Supervised, alone: Alone, what: str) -> None:
     fault = Fault("clients", what, "beside three turns", slowness())
     handles = open_handles(serving)
-    recoveries, began_s = len(serving.status()["recoveries"]), time.monotonic()
+    recoveries, began_s = serving.recoveries(), time.monotonic()
     with STRANGE[what](serving) as fault.cases:
         turns = [Turn(serving.grpc_url, kind) for kind in COMPANY]
         outcomes = [turn.finish(PATIENCE_S) for turn in turns]
@@ -167,7 +167,7 @@ def test_strange_clients_disturb_nobody(serving: Supervised, alone: Alone, what:
     fault.keep()
     assert [outcome.ending for outcome in outcomes + afterwards] == ["done"] * 2 * len(COMPANY)
     assert fault.lost_nothing, fault
-    assert len(serving.status()["recoveries"]) == recoveries and serving.is_ready()
+    assert serving.recoveries() == recoveries and serving.is_ready()
     deadline_s = time.monotonic() + 10 * fault.slowness
     while (now := open_handles(serving)) > handles + len(COMPANY):  # connections of our own that are closing
         assert time.monotonic() < deadline_s, (handles, now)
