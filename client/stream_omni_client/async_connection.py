@@ -41,7 +41,7 @@ class AsyncConnection:
         else:
             self._channel = grpc.aio.secure_channel(settings.url, credentials, OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._lines: set[_Line] = set()  # of turns that are not over
+        self._lines: set[_Line] = set()  # of turns that are not over, or still to be told as left
 
     def start(self, turn: RunningTurn) -> AsyncCall:
         """Send a turn on a stream of its own and close the sending side, so that the server can end the stream.
@@ -55,7 +55,7 @@ class AsyncConnection:
         call = self._stub.ModelStreamInfer(messages, timeout=timeout_s, metadata=request.metadata)
         line = _Line(call, partial(self._say_departure, request))
         self._lines.add(line)
-        line.over.add_done_callback(lambda _: self._lines.discard(line))
+        line.gone.add_done_callback(lambda _: self._lines.discard(line))
         return AsyncCall(line)
 
     async def model_parameter(self, name: str, timeout_s: float) -> Any:
@@ -76,7 +76,7 @@ class AsyncConnection:
         for line in running:
             line.leave()
         if running:
-            await asyncio.wait({line.over for line in running}, timeout=LEAVING_S)
+            await asyncio.wait({line.gone for line in running}, timeout=LEAVING_S)
         await self._channel.close()
 
     async def _say_departure(self, request: TurnRequest, server: tuple[tuple[str, str], ...]) -> None:
@@ -115,7 +115,7 @@ class AsyncCall:
 
 
 class _Line:
-    """What a turn's tasks and its caller share. ``say_departure`` is told the way to the server."""
+    """What a turn's tasks and its caller share. :attr:`gone` is what the twin's is."""
 
     def __init__(self, call: Any, say_departure: Callable[[tuple[tuple[str, str], ...]], Awaitable[None]]) -> None:
         self.call, self._say_departure = call, say_departure
@@ -127,6 +127,8 @@ class _Line:
         self.over = asyncio.create_task(self._receive())
         _tasks.add(self.over)
         self.over.add_done_callback(_tasks.discard)
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.over.add_done_callback(lambda _: None if self._is_left else self.gone.set_result(None))
 
     def leave(self) -> None:
         """As the twin's."""
@@ -139,6 +141,7 @@ class _Line:
         leaving = asyncio.create_task(self._leave())
         _tasks.add(leaving)
         leaving.add_done_callback(_tasks.discard)
+        leaving.add_done_callback(lambda _: self.gone.set_result(None))
 
     async def _receive(self) -> None:
         last: Exception | None = None

@@ -72,6 +72,7 @@ AudioInput: TypeAlias = (
 """A path, an encoded file's bytes, an open binary file, ``(array, sample_rate_hz)``, or an earlier answer's audio."""
 
 
+@np.errstate(all="ignore")  # what is not finite, or has no finite mean, the server refuses and names the sample
 def read_audio(source: AudioInput, longest_s: float = float("inf")) -> tuple[NDArray[np.float32], int]:
     """Mono samples float32 [N] in -1..1 and their rate in Hz; channels are averaged.
 

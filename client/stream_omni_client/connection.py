@@ -55,7 +55,7 @@ class Connection:
         else:
             self._channel = grpc.secure_channel(settings.url, credentials, OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._lines: set[_Line] = set()  # of turns that are not over
+        self._lines: set[_Line] = set()  # of turns that are not over, or still to be told as left
 
     def start(self, turn: RunningTurn) -> Call:
         """Send a turn on a stream of its own and close the sending side, so that the server can end the stream.
@@ -67,11 +67,11 @@ class Connection:
             raise client_closed(request.request_id)
         messages, timeout_s = iter([request.message]), turn.begin_try()
         call = self._stub.ModelStreamInfer(messages, timeout=timeout_s, metadata=request.metadata)
-        line = _Line(call, partial(self._say_departure, request))
+        line = _Line(call, partial(self._say_departure, request), self._lines.discard)
         self._lines.add(line)
         # The thread must not hold the Call: dropping it is a way to leave the stream.
         name = f"turn-{request.request_id}"
-        threading.Thread(target=line.receive, args=(self._lines.discard,), daemon=True, name=name).start()
+        threading.Thread(target=line.receive, daemon=True, name=name).start()
         return Call(line)
 
     def model_parameter(self, name: str, timeout_s: float) -> Any:
@@ -92,7 +92,7 @@ class Connection:
         for line in running:
             line.leave()
         for line in running:
-            line.over.wait(max(0.0, deadline_s - time.monotonic()))
+            line.gone.wait(max(0.0, deadline_s - time.monotonic()))
         self._channel.close()
 
     def _say_departure(self, request: TurnRequest, server: tuple[tuple[str, str], ...]) -> None:
@@ -132,16 +132,25 @@ class Call:
 
 
 class _Line:
-    """What a turn's thread, its caller and its connection share. ``say_departure`` is told the way to the server."""
+    """What a turn's thread, its caller and its connection share. ``say_departure`` is told the way to the server.
 
-    def __init__(self, call: Any, say_departure: Callable[[tuple[tuple[str, str], ...]], None]) -> None:
-        self.call, self._say_departure = call, say_departure
+    Once it is :attr:`gone`, nothing of the turn is on the connection any more: neither its stream, nor the one that
+    told the server that it was left.
+    """
+
+    def __init__(
+        self,
+        call: Any,
+        say_departure: Callable[[tuple[tuple[str, str], ...]], None],
+        when_gone: Callable[[_Line], None],
+    ) -> None:
+        self.call, self._say_departure, self._when_gone = call, say_departure, when_gone
         self.arrivals: queue.SimpleQueue[Arrival | Exception | None] = queue.SimpleQueue()
-        self.over = threading.Event()
-        self._is_left = threading.Lock()  # held from then on
+        self.over, self.gone = threading.Event(), threading.Event()
+        self._is_ended = threading.Lock()  # by the server or by who leaves: the first of them holds it from then on
         self._server: tuple[tuple[str, str], ...] = ()
 
-    def receive(self, when_over: Callable[[_Line], None]) -> None:
+    def receive(self) -> None:
         try:
             for response in self.call:
                 self._server = self._server or same_server(self.call.initial_metadata())
@@ -151,14 +160,15 @@ class _Line:
             self.arrivals.put(error)
         finally:
             self.over.set()
-            when_over(self)
+            if self._is_ended.acquire(blocking=False):
+                self._go()
 
     def leave(self) -> None:
         """By a message that asks the server to end it. A cancel that meets the turn's end can crash tritonserver 2.51,
         so it comes only where the message did not help."""
         if sys.is_finalizing():  # its end ends the turn; gRPC's locks may be held by threads that run no more
             return
-        if self.over.is_set() or not self._is_left.acquire(blocking=False):
+        if not self._is_ended.acquire(blocking=False):
             return
         self.arrivals.put(LeftError())  # whoever waits learns of it at once
         # No daemon: a program that ends now would break the connection.
@@ -169,3 +179,8 @@ class _Line:
             self._say_departure(self._server)
         if not self.over.wait(LEAVING_S):
             self.call.cancel()
+        self._go()
+
+    def _go(self) -> None:
+        self.gone.set()
+        self._when_gone(self)

@@ -24,12 +24,20 @@ def sound(kind: str, subtype: str | None = None) -> bytes:
     return file.getvalue()
 
 
+def endless() -> bytes:
+    """Two channels of infinities, which have no mean."""
+    file = io.BytesIO()
+    soundfile.write(file, np.float32([[np.inf, -np.inf]] * 300), 16_000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
 FILES = [
     sound("WAV"),
     sound("WAV", "FLOAT"),
     sound("WAV", "ULAW"),
     sound("FLAC"),
     sound("OGG"),
+    endless(),
     b"RIFF\0\0\0\0WAVEfmt ",
 ]
 

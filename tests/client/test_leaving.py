@@ -60,6 +60,24 @@ def test_a_client_that_is_closed_leaves_its_turns(protocol_url: str, twin: type[
         wait_for_departed_turns(other, before + 3)
 
 
+def test_a_client_that_is_closed_hears_its_farewells_out(protocol_url: str, twin: type[StreamOmni]) -> None:
+    """A message that is cut off is a cancel like any other; the turn itself is long over here."""
+    with twin(protocol_url) as other:
+        heard_out, cut_off = farewells(other)
+        with twin(protocol_url) as client, client.stream("linger") as stream:
+            next(stream)
+        deadline_s = time.monotonic() + LEAVING_S
+        while sum(farewells(other)) == heard_out + cut_off:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        assert farewells(other) == (heard_out + 1, cut_off)
+
+
+def farewells(client: StreamOmni) -> tuple[int, int]:
+    heard_out, cut_off = client.chat("farewells").text.split()
+    return int(heard_out), int(cut_off)
+
+
 def test_an_answer_that_nobody_fetches_does_not_keep_a_turn_from_ending(protocol_url: str) -> None:
     """More waits for the asynchronous client than it takes ahead."""
 

@@ -42,6 +42,16 @@ def test_channels_are_averaged() -> None:
     np.testing.assert_array_equal(read_audio(content.getvalue())[0], np.full(4, 0.5))
 
 
+def test_sound_that_is_not_finite_is_left_to_the_server(recwarn: pytest.WarningsRecorder) -> None:
+    """Which refuses it and names the sample; nothing is printed here, not even of channels without a mean."""
+    stereo = np.float32([[np.inf, -np.inf], [np.finfo(np.float32).max] * 2, [0.5, 0.5]])
+    content = io.BytesIO()
+    soundfile.write(content, stereo, 16000, format="WAV", subtype="FLOAT")
+    for source in (content.getvalue(), (stereo, 16000), (stereo.astype(np.float64) * 10, 16000)):
+        assert not np.isfinite(read_audio(source)[0][0])
+    assert not recwarn.list
+
+
 def test_sound_that_cannot_be_saved_is_said(tmp_path: Path) -> None:
     audio = Audio(SAMPLES, 8000)
     with pytest.raises(ValueError, match=r"answer\.xyz must end in one of \.wav"):

@@ -24,32 +24,35 @@ from tests.serving.raw_client import ask
 pytestmark = pytest.mark.faults
 
 CLIENTS, MINIMUM, LASTING_S = 6, 500, 40.0
+MANY = 100  # turns of a client, until it is closed
 CONNECTION_AGE_S = 2.0  # so that there are many connections
 
 
-def leave_turns(url: str, seed: int, until_s: float, counts: Counter[str]) -> None:
+def leave_turns(url: str, turns: int, seed: int, until_s: float, counts: Counter[str]) -> None:
     chance = random.Random(seed)
-    with StreamOmni(url) as client:
-        while time.monotonic() < until_s:
-            left = chance.randrange(1, 9)
-            with client.stream("hi", max_tokens=chance.randrange(1, 7)) as stream:
-                for number, _ in enumerate(stream, 1):
-                    if number == left:
-                        break
-            counts["done" if stream.reply.done else "left"] += 1
+    while time.monotonic() < until_s:
+        with StreamOmni(url) as client:
+            for _ in range(turns):
+                left = chance.randrange(1, 9)
+                with client.stream("hi", max_tokens=chance.randrange(1, 7)) as stream:
+                    for number, _ in enumerate(stream, 1):
+                        if number == left:
+                            break
+                counts["done" if stream.reply.done else "left"] += 1
 
 
-async def leave_turns_of_a_loop(url: str, seed: int, until_s: float, counts: Counter[str]) -> None:
+async def leave_turns_of_a_loop(url: str, turns: int, seed: int, until_s: float, counts: Counter[str]) -> None:
     chance = random.Random(seed)
-    async with AsyncStreamOmni(url) as client:
-        while time.monotonic() < until_s:
-            left, number = chance.randrange(1, 9), 0
-            async with client.stream("hi", max_tokens=chance.randrange(1, 7)) as stream:
-                async for _ in stream:
-                    number += 1
-                    if number == left:
-                        break
-            counts["done" if stream.reply.done else "left"] += 1
+    while time.monotonic() < until_s:
+        async with AsyncStreamOmni(url) as client:
+            for _ in range(turns):
+                left, number = chance.randrange(1, 9), 0
+                async with client.stream("hi", max_tokens=chance.randrange(1, 7)) as stream:
+                    async for _ in stream:
+                        number += 1
+                        if number == left:
+                            break
+                counts["done" if stream.reply.done else "left"] += 1
 
 
 def sockets(server: TritonServer) -> int:
@@ -59,20 +62,18 @@ def sockets(server: TritonServer) -> int:
 
 
 @pytest.mark.parametrize("kind", ["threads", "event loops"])
-def test_nothing_is_kept_of_who_has_left(built_directory: Path, tmp_path: Path, kind: str) -> None:
-    log = (tmp_path / "server.log").open("w")
+@pytest.mark.parametrize("turns", [MANY, 1])
+def test_nothing_is_kept_of_who_has_left(built_directory: Path, tmp_path: Path, kind: str, turns: int) -> None:
+    log, target = (tmp_path / "server.log").open("w"), f"leave, from {kind}{', and are closed' if turns == 1 else ''}"
     with log, TritonServer(built_directory, connection_age_s=CONNECTION_AGE_S, log=log, drain_timeout_s=3) as server:
         assert server.process is not None
         right = ask(server.grpc_url, text="hi", max_tokens=6)
         time.sleep(2 * CONNECTION_AGE_S)
-        fault, process, before = (
-            Fault("clients", f"leave, from {kind}", "at any event", slowness()),
-            server.process,
-            sockets(server),
-        )
+        fault, process, before = Fault("clients", target, "at any event", slowness()), server.process, sockets(server)
         counts, until_s = Counter[str](), time.monotonic() + LASTING_S * fault.slowness
         work = leave_turns if kind == "threads" else lambda *given: asyncio.run(leave_turns_of_a_loop(*given))
-        threads = [threading.Thread(target=work, args=(server.grpc_url, n, until_s, counts)) for n in range(CLIENTS)]
+        given = [(server.grpc_url, turns, number, until_s, counts) for number in range(CLIENTS)]
+        threads = [threading.Thread(target=work, args=those) for those in given]
         for thread in threads:
             thread.start()
         for thread in threads:

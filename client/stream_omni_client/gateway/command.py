@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import socket
@@ -20,7 +19,7 @@ from stream_omni_client.command_help import command_parser
 from stream_omni_client.errors import InvalidRequest
 from stream_omni_client.gateway.api_keys import KeyFileError, read_keys
 from stream_omni_client.gateway.application import create_application
-from stream_omni_client.gateway.log import LibraryLines
+from stream_omni_client.gateway.log import log_libraries
 from stream_omni_client.gateway.settings import Settings
 
 EXAMPLES = {
@@ -61,7 +60,7 @@ def _serve(settings: Settings) -> int:
             read_keys(settings.api_keys)
         except KeyFileError as error:
             raise InvalidRequest(str(error)) from None
-    logging.getLogger().addHandler(LibraryLines())
+    log_libraries()
     server = GatewayServer(_configuration(settings))
     with _ended_by_signals(server), _listen(settings.host, settings.port) as listening:
         server.run([listening])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 _STDERR = 2
 
@@ -21,9 +23,24 @@ def log_event(event: str, level: str = "info", **fields: Any) -> None:
         os.write(_STDERR, f"{line}\n".encode())
 
 
-class LibraryLines(logging.Handler):
-    """That a library had something to say, and where: its words may quote what was sent."""
+def log_libraries() -> None:
+    """From now on say that a library had something to say, and where, but not what: it may quote what was sent."""
+    logging.getLogger().addHandler(_LibraryLines())
+    warnings.showwarning = _log_warning
 
+
+class _LibraryLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         place = f"{record.filename}:{record.lineno} in {record.funcName}"
         log_event("library", record.levelname.lower(), source=record.name, place=place)
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    log_event("library", "warning", source=category.__name__, place=f"{Path(filename).name}:{lineno}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
@@ -98,6 +100,14 @@ def test_a_form_that_is_none_leaves_lines_of_json_without_what_was_sent(gateway:
     line = gateway.line(event="library", source="python_multipart.multipart")
     assert "place" in line and "message" not in line
     assert not any("xylophone" in json.dumps(line) for line in gateway.lines)
+
+
+def test_a_warning_of_a_library_is_a_line_of_json_without_its_words() -> None:
+    script = "from stream_omni_client.gateway.log import log_libraries; log_libraries()\n"
+    script += "import warnings; warnings.warn('xylophone', RuntimeWarning)"
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stderr
+    assert {"level": "warning", "source": "RuntimeWarning", "place": "<string>:2"}.items() <= json.loads(told).items()
+    assert "xylophone" not in told
 
 
 @pytest.mark.parametrize("half", ['{"model": "stream-omni", "\\ud800": 1}', '{"model": "stream-omni", "\ud800": 1}'])

@@ -61,16 +61,26 @@ class TritonPythonModel:
         self.cancelled = 0  # of these, by a message:
         self.departed = 0
         self.departures = set()
+        self.lingering = set()  # tickets of those whose message is long in being answered; of these messages:
+        self.heard_out = self.cut_off = 0
         self.refused = collections.Counter()
 
     def execute(self, requests):
         for request in requests:
             turn = Turn(request)
             if "leave" in turn.parameters:
-                self.departures.add(turn.parameters["leave"])
-                turn.finish()
+                threading.Thread(target=self.dismiss, args=(turn,), daemon=True).start()
             else:
                 threading.Thread(target=self.answer, args=(turn,), daemon=True).start()
+
+    def dismiss(self, turn):
+        ticket = turn.parameters["leave"]
+        self.departures.add(ticket)
+        if ticket in self.lingering:
+            time.sleep(0.3)
+            self.heard_out += not turn.sender.is_cancelled()
+            self.cut_off += turn.sender.is_cancelled()
+        turn.finish()
 
     def is_left(self, turn):
         if turn.parameters.get("ticket") in self.departures:
@@ -192,6 +202,13 @@ class TritonPythonModel:
             time.sleep(0.02)
         self.cancelled += 1
         turn.finish()
+
+    def do_linger(self, turn, rest):
+        self.lingering.add(turn.parameters["ticket"])
+        self.do_endless(turn, rest)
+
+    def do_farewells(self, turn, rest):
+        self.tell(turn, f"{self.heard_out} {self.cut_off}")
 
     def do_sing(self, turn, rest):
         """Text ahead of its speech, which goes on for ever: 0.2 s of sound and a word, each 0.05 s or as told."""
