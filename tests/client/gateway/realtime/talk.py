@@ -15,6 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 from openai import OpenAI
 from openai.resources.realtime.realtime import RealtimeConnection
+from openai.types.realtime import RealtimeErrorEvent
 from stream_omni_client.gateway.resampling import Resampler
 
 QUESTION = Path(__file__).parents[4] / "build" / "demo" / "media" / "question.wav"
@@ -105,3 +106,14 @@ def talk(client: OpenAI, **query: str) -> Iterator[Talk]:
             yield session
         finally:
             watch.cancel()
+
+
+def refusal(session: Talk) -> Any:
+    error = session.until("error")
+    assert isinstance(error, RealtimeErrorEvent)
+    return error.error
+
+
+def still_answers(session: Talk) -> bool:
+    session.write("hello", output_modalities=["text"])
+    return bool(session.until("response.done").response.status == "completed")
