@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
@@ -18,6 +18,7 @@ from stream_omni_client.grpc_channel import OPTIONS
 from stream_omni.serving import launcher
 from tests.client.conftest import protocol_server
 from tests.helm.name_server import name_server
+from tests.sockets import ESTABLISHED, tcp_sockets
 
 TRITON_MS = 300_000  # between two pings during a turn, unless it is told otherwise (see its --help)
 QUICK = 300  # gRPC sends no pings that are less than a second apart
@@ -113,15 +114,9 @@ def counting_server(turns: Counter[str], address: str, port: int) -> Iterator[in
 
 
 def connections(url: str) -> set[str]:
-    """This process's own, as the numbers of their sockets."""
+    """This process's own, as the inode numbers of their sockets."""
     port = f":{int(url.rpartition(':')[2]):04X}"
-    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
-    established = {fields[9] for fields in lines if fields[2].endswith(port) and fields[3] == "01"}
-    ours: set[str] = set()
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            ours |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
-    return established & ours
+    return {each.inode for each in tcp_sockets(os.getpid(), ESTABLISHED) if each.remote.endswith(port)}
 
 
 def until(holds: Callable[[], bool]) -> None:

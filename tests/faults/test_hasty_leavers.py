@@ -20,6 +20,7 @@ from stream_omni.serving.launcher import TritonServer
 from tests.faults.seen import Fault, slowness
 from tests.faults.test_faults import FREEING_S, left_in_use
 from tests.serving.raw_client import ask
+from tests.sockets import inodes
 
 pytestmark = pytest.mark.faults
 
@@ -57,8 +58,7 @@ async def leave_turns_of_a_loop(url: str, turns: int, seed: int, until_s: float,
 
 def sockets(server: TritonServer) -> int:
     assert server.process is not None
-    handles = Path(f"/proc/{server.process.pid}/fd").iterdir()
-    return sum(path.readlink().name.startswith("socket:") for path in handles)
+    return len(inodes(server.process.pid))
 
 
 @pytest.mark.parametrize("kind", ["threads", "event loops"])

@@ -16,6 +16,7 @@ import pytest
 import tritonclient.grpc as triton
 
 from stream_omni.serving.launcher import LaunchError, TritonServer
+from tests.sockets import LISTENING, tcp_sockets
 
 CONFIG = """
 backend: "python"
@@ -86,11 +87,7 @@ def test_it_starts_says_where_it_listens_and_ends(repository: Path) -> None:
 
 def listening(number: int) -> set[str]:
     """Addresses at which a process waits for connections, in the kernel's hexadecimal digits, of IPv4."""
-    sockets = {path.readlink().name for path in Path(f"/proc/{number}/fd").iterdir()}
-    tables = [Path(f"/proc/{number}/net/{table}").read_text() for table in ("tcp", "tcp6")]
-    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
-    of_ours = [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
-    return {address[-len("00000000:0000") :] for address in of_ours}
+    return {each.local[-len("00000000:0000") :] for each in tcp_sockets(number, LISTENING)}
 
 
 def test_tritons_http_opens_only_when_told_to_and_on_this_machine(repository: Path) -> None:
