@@ -69,19 +69,29 @@ class Stream:
         result, error = self._answers.get(timeout=TIMEOUT_S)
         return str(error.message()) if error is not None else _response(result)
 
-    def finish(self) -> Answered:
+    def rest(self) -> Answered:
+        """All to the end, after which a server that dies of what has failed may break the connection."""
         answered = Answered([])
         while True:
             response = self.next()
             if isinstance(response, str):
                 answered.error = response
-            else:
-                answered.responses.append(response)
-            if isinstance(response, str) or response["event"] == "done":
-                time.sleep(0.02)
-                assert self._answers.empty(), "something came after the end"
-                self.close()
                 return answered
+            answered.responses.append(response)
+            if response["event"] == "done":
+                return answered
+
+    def finish(self) -> Answered:
+        answered = self.rest()
+        self.check_end()
+        return answered
+
+    def check_end(self) -> None:
+        """Nothing follows the end. Closes the stream."""
+        time.sleep(0.02)
+        if not self._answers.empty():
+            raise AssertionError(f"after the end came {self.next()}")
+        self.close()
 
     def close(self, cancel: bool = False) -> None:
         self._client.stop_stream(cancel_requests=cancel)

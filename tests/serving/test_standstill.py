@@ -15,7 +15,7 @@ from tests.serving.raw_client import Answered, Stream, ask
 from tests.serving.variants import served_with
 
 STANDS_STILL_S = 4.0  # twice as long as an engine, or who asks it, may keep silent
-SERVERS, TURNS = 3, 5  # that are tried
+SERVERS, TURNS = 6, 5  # that are tried: Triton gives a process up in one of six standstills
 TRITON_GAVE_UP = "is not healthy"
 ASKED = {"text": "Tell me a tale", "max_tokens": 1500, "seed": 7}  # text alone: only the front door and an engine work
 
@@ -33,17 +33,19 @@ def stopped(server: TritonServer) -> Iterator[None]:
 
 def test_a_turn_of_an_engine_goes_on_where_the_machine_goes_on(built_directory: Path, tmp_path: Path) -> None:
     """On another server where Triton gave a process up, which is not ours to decide and stands in its log."""
+    heard = [1, 2]
     for number in range(SERVERS):
         folder = tmp_path / str(number)
         folder.mkdir()
         with served_with(built_directory, folder) as server:
             alone = ask(server.grpc_url, **ASKED)
             assert alone.error is None
-            error = _stood_still(server, 1, alone) or _stood_still(server, 2, alone)
-        if error is None:
+            while heard and (error := _stood_still(server, heard[0], alone)) is None:
+                del heard[0]
+        if not heard:
             return
         assert TRITON_GAVE_UP in (folder / "server.log").read_text(encoding="utf-8"), error
-    raise AssertionError(f"Triton gave a process up each of {SERVERS} times")
+    raise AssertionError(f"Triton gave a process up on each of {SERVERS} servers")
 
 
 def _stood_still(server: TritonServer, heard: int, alone: Answered) -> str | None:
@@ -56,9 +58,11 @@ def _stood_still(server: TritonServer, heard: int, alone: Answered) -> str | Non
             begun += response["delta"]
         with stopped(server):
             time.sleep(STANDS_STILL_S)
-        rest = turn.finish()
-        if rest.error is not None:
+        rest = turn.rest()
+        if rest.error is not None:  # and Triton itself may end of having given a process up
+            turn.close()
             return rest.error
+        turn.check_end()
         assert begun + rest.joined("text") == alone.joined("text")
         if len(rest.of("text")) > 2:
             return None
