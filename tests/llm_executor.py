@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,7 +48,7 @@ class FakeExecutor:
     def __init__(self) -> None:
         self.requests: dict[int, Any] = {}
         self.cancelled: list[int] = []
-        self._responses: deque[Only] = deque()
+        self._responses: SimpleQueue[Only] = SimpleQueue()
 
     def enqueue_request(self, *given: Any, **named: Any) -> int:
         number = 100 + len(self.requests)
@@ -58,10 +59,14 @@ class FakeExecutor:
         self.cancelled.append(bound("cancel_request", given, named)["id"])
 
     def await_responses(self, *given: Any, **named: Any) -> list[Only]:
-        assert isinstance(bound("await_responses", given, named)["timeout"], timedelta)
-        found = list(self._responses)
-        self._responses.clear()
-        return found
+        timeout = bound("await_responses", given, named)["timeout"]
+        assert isinstance(timeout, timedelta)
+        with suppress(Empty):
+            found = [self._responses.get(timeout=timeout.total_seconds())]
+            while not self._responses.empty():
+                found.append(self._responses.get())
+            return found
+        return []
 
     def says(self, number: int, ids: Sequence[int], last: bool = False) -> None:
         """One beam of ids, without those that were told before."""
@@ -72,4 +77,4 @@ class FakeExecutor:
         self._put(request_id=number, has_error=lambda: True, error_msg=words)
 
     def _put(self, **values: Any) -> None:
-        self._responses.append(Only("response", **values))
+        self._responses.put(Only("response", **values))
