@@ -46,7 +46,7 @@ class StageCalls:
         """
         needed = _STEPS.get(model, (model,))
         processes = self._processes.of(needed) if self._processes else {}
-        if self._processes and len(processes) < len(needed) and (ended := self._processes.missing(needed)):
+        if self._processes and (ended := self._processes.missing(needed, processes)):
             raise StageError(ended, "its process ended, and no other is there yet")
         return await self.run(lambda: self._infer(model, inputs, outputs), model, timeout_s, pending, processes)
 

@@ -30,22 +30,25 @@ class StageProcesses:
     def __init__(self, server: int) -> None:
         self._server = server
         self._known: dict[str, int] = {}
-        self._had: set[str] = set()  # stages that have been seen with a process
+        self._repository: Path | None = None  # where the processes run from
 
     def of(self, stages: Sequence[str]) -> dict[str, int]:
         """Process numbers by stage; a stage whose process is not to be found is left out."""
         if any(stage not in self._known or not self._lives(self._known[stage]) for stage in stages):
             self._known = self._find()
-            self._had |= self._known.keys()
         return {stage: self._known[stage] for stage in stages if stage in self._known}
 
     def ended(self, processes: Mapping[str, int]) -> str | None:
         """A stage of ``processes`` whose process is no more."""
         return next((stage for stage, number in processes.items() if not self._lives(number)), None)
 
-    def missing(self, stages: Sequence[str]) -> str | None:
-        """One of ``stages`` that had a process and has none. Triton runs some by itself, which never have one."""
-        return next((stage for stage in stages if stage in self._had and stage not in self.of([stage])), None)
+    def missing(self, stages: Sequence[str], found: Mapping[str, int]) -> str | None:
+        """One of ``stages`` that runs from Python and is not in ``found``. Others Triton runs by itself, and they never
+        have a process."""
+        return next((stage for stage in stages if stage not in found and self._has_code(stage)), None)
+
+    def _has_code(self, stage: str) -> bool:
+        return self._repository is not None and any((self._repository / stage).glob("*/model.py"))
 
     def _lives(self, number: int) -> bool:
         """Neither gone nor a zombie, and no stranger who has got the number."""
@@ -67,5 +70,6 @@ class StageProcesses:
                     continue
                 for argument in map(os.fsdecode, arguments):
                     if argument.endswith("/model.py"):
-                        found[Path(argument).parents[1].name] = number
+                        model = Path(argument).parents[1]
+                        found[model.name], self._repository = number, model.parent
         return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tritonclient.grpc as triton
 
 from stream_omni.serving.launcher import TritonServer
 from stream_omni.serving.metrics import (
@@ -23,7 +24,7 @@ from stream_omni.serving.metrics import (
     Metric,
 )
 from tests.serving.killing import kill_between_calls
-from tests.serving.raw_client import Answered, Stream, ask, picture, tone
+from tests.serving.raw_client import Answered, Stream, ask, picture, tensors, tone
 from tests.serving.scrape import Scrape, seconds_until
 from tests.serving.variants import served_with
 
@@ -230,7 +231,7 @@ def test_a_dead_stage_is_an_error_that_is_counted_and_frees_the_turn(narrow: Tri
 
 
 def test_a_dead_engine_holds_nothing_by_its_gauges(narrow: TritonServer) -> None:
-    """Its process can no longer say so. The last test of this server, whose llm stays dead."""
+    """Its process can no longer say so. All but the last test of this server, whose llm stays dead."""
     stream = Stream(narrow.grpc_url, {"text": "Tell me a tale", "max_tokens": 4000, "temperature": 1.5})
     first("text", 3)(stream)
     assert Scrape(narrow.metrics_url)(KV_SLOTS, stage="llm", state="used") == 1
@@ -238,6 +239,18 @@ def test_a_dead_engine_holds_nothing_by_its_gauges(narrow: TritonServer) -> None
     assert (stream.finish().error or "").startswith("INTERNAL: the stage llm failed")
     seconds_until(narrow.metrics_url, lambda now: gauges_of(now, "llm") == {0.0}, 2)
     assert gauges_of(Scrape(narrow.metrics_url), "speech_top") == {0.0, PLACES}
+
+
+def test_a_door_that_never_called_a_stage_sees_that_it_is_dead(narrow: TritonServer) -> None:
+    """Triton would keep the call for a second, or for ever. The last test of this server."""
+    began_s = time.monotonic()
+    with (
+        triton.InferenceServerClient(narrow.grpc_url) as client,
+        pytest.raises(triton.InferenceServerException) as told,
+    ):
+        client.infer("turn", tensors({"text": "hi"}))
+    assert time.monotonic() - began_s < ONE_SECOND
+    assert "INTERNAL: the stage llm failed; send the turn again" in str(told.value.message())
 
 
 def gauges_of(scrape: Scrape, stage: str) -> set[float]:

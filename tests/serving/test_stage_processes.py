@@ -34,12 +34,14 @@ def test_a_stage_is_found_and_its_end_seen_though_nobody_reaps_it(tmp_path: Path
     while Path(f"/proc/{vocoder.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
         time.sleep(0.01)
     assert processes.ended(found) == "vocoder"
-    assert processes.of(("vocoder",)) == {}
-    assert processes.missing(("llm", "vocoder", "unheard_of")) == "vocoder"  # Triton may run the last one by itself
+    left = processes.of(("llm", "vocoder", "unheard_of"))
+    assert left == {"llm": llm.pid}
+    assert processes.missing(("llm", "vocoder", "unheard_of"), left) == "vocoder"  # Triton runs the last one by itself
     again = start(tmp_path, "vocoder")  # loaded again: calls from now on need the new one
     wait_until_known(processes, "vocoder")
-    assert processes.of(("vocoder",)) == {"vocoder": again.pid} and processes.ended(found) == "vocoder"
-    assert processes.missing(("llm", "vocoder", "unheard_of")) is None
+    found_again = processes.of(("llm", "vocoder"))
+    assert found_again == {"llm": llm.pid, "vocoder": again.pid} and processes.ended(found) == "vocoder"
+    assert processes.missing(("llm", "vocoder", "unheard_of"), found_again) is None
     for process in (llm, vocoder, again):
         process.kill()
         process.wait()
@@ -74,12 +76,15 @@ def test_a_call_that_would_wait_for_ever_ends_with_the_process(tmp_path: Path) -
     stage.wait()
 
 
-def test_a_call_to_a_stage_without_a_process_is_not_even_made(tmp_path: Path) -> None:
-    stage = start(tmp_path, "vocoder")
+@pytest.mark.parametrize("is_new", [False, True], ids=["a caller that knew it", "a caller that never saw it live"])
+def test_a_call_to_a_stage_without_a_process_is_not_even_made(tmp_path: Path, is_new: bool) -> None:
+    stage, beside = start(tmp_path, "vocoder"), start(tmp_path, "cosyvoice_flow")
     processes = StageProcesses(os.getpid())
-    wait_until_known(processes, "vocoder")
+    wait_until_known(processes, "vocoder", "cosyvoice_flow")
     stage.kill()
     stage.wait()
+    if is_new:
+        processes = StageProcesses(os.getpid())
 
     async def call() -> None:
         def infer(*_: object) -> dict[str, object]:
@@ -90,3 +95,5 @@ def test_a_call_to_a_stage_without_a_process_is_not_even_made(tmp_path: Path) ->
             await calls.call("token2wav", {}, (), timeout_s=30)
 
     asyncio.run(call())
+    beside.kill()
+    beside.wait()
